@@ -1,0 +1,167 @@
+"""Typed clients of the five services. An error answer is raised as the class that the service raised."""
+
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from askback.contracts import errors, evaluator, retriever, student, teacher, trainer
+from askback.contracts.records import Usage
+
+Response = TypeVar("Response", bound=BaseModel)
+Client = TypeVar("Client", bound="ServiceClient")
+
+LONGEST_CALL_S = 600.0  # a CPU engine with a full queue answers late; whoever wants less passes its own http client
+
+
+class ServiceClient:
+    """One service over HTTP."""
+
+    name = "service"
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    @classmethod
+    def at(cls: type[Client], base_url: str, timeout_s: float = LONGEST_CALL_S) -> Client:
+        """Client for the service at `base_url`, such as `http://127.0.0.1:8002`."""
+        limits = httpx.Limits(max_connections=256)
+        return cls(httpx.AsyncClient(base_url=base_url, timeout=httpx.Timeout(timeout_s, connect=5.0), limits=limits))
+
+    async def __aenter__(self: Client) -> Client:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._http.aclose()
+
+    async def ready(self) -> bool:
+        """Whether the service answers and says that it can serve."""
+        try:
+            return (await self._http.get("/readyz", timeout=5.0)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    async def call(self, verb: str, path: str, response: type[Response], body: BaseModel | None = None) -> Response:
+        """Send `body`, return the answer as `response`; raises the service's own error, or UpstreamUnavailable."""
+        answer = await self.send(verb, path, body)
+        return response.model_validate_json(answer.content)
+
+    async def send(self, verb: str, path: str, body: BaseModel | None = None) -> httpx.Response:
+        """As `call`, with the raw answer."""
+        content = body.model_dump_json() if body is not None else None
+        headers = {"content-type": "application/json"} if content else {}
+        try:
+            answer = await self._http.request(verb, path, content=content, headers=headers)
+        except httpx.TimeoutException as error:
+            raise errors.UpstreamUnavailable(f"{self.name} did not answer {verb} {path} in time") from error
+        except httpx.HTTPError as error:
+            raise errors.UpstreamUnavailable(f"{self.name} at {self._http.base_url} cannot be reached: {error or type(error).__name__}") from error
+        if answer.is_error:
+            raise _error_of(answer, self.name)
+        return answer
+
+
+def _error_of(answer: httpx.Response, name: str) -> errors.ServiceError:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    kind = body.get("error")
+    if isinstance(kind, dict):  # OpenAI's error shape: {"error": {"type": NAME, "message": TEXT}}
+        body = {"error": kind.get("type"), "detail": kind.get("message")}
+    fallback = errors.UpstreamUnavailable if answer.status_code >= 500 else errors.InvalidInput
+    raised = errors.ERRORS.get(str(body.get("error")), fallback)
+    return raised(str(body.get("detail") or f"{name} answered {answer.status_code}"))
+
+
+class TeacherClient(ServiceClient):
+    name = "teacher"
+
+    async def chat(self, request: teacher.ChatRequest) -> teacher.ChatReply:
+        """One chat completion with its provenance."""
+        answer = await self.send("POST", "/v1/chat/completions", request)
+        body, header = answer.json(), answer.headers
+        used = body.get("usage") or {}
+        usage = Usage(
+            prompt_tokens=used.get("prompt_tokens", 0),
+            completion_tokens=used.get("completion_tokens", 0),
+            cost_usd=float(header.get("x-askback-cost-usd", 0)),
+            latency_s=answer.elapsed.total_seconds(),
+        )
+        return teacher.ChatReply(
+            text=body["choices"][0]["message"]["content"],
+            model=body["model"],
+            backend=header.get("x-askback-backend", ""),
+            cache=header.get("x-cache", ""),
+            request_hash=header.get("x-askback-request-hash", ""),
+            usage=usage,
+        )
+
+    async def record(self, request: teacher.RecordingsRequest) -> teacher.RecordingsResponse:
+        return await self.call("POST", "/v1/recordings", teacher.RecordingsResponse, request)
+
+    async def backends(self) -> teacher.BackendsResponse:
+        return await self.call("GET", "/v1/backends", teacher.BackendsResponse)
+
+    async def activate(self, request: teacher.ActiveBackendRequest) -> teacher.BackendsResponse:
+        return await self.call("PUT", "/v1/backends/active", teacher.BackendsResponse, request)
+
+
+class StudentClient(ServiceClient):
+    name = "student"
+
+    async def clarify(self, request: student.ClarifyRequest) -> student.ClarifyResponse:
+        return await self.call("POST", "/v1/clarify", student.ClarifyResponse, request)
+
+    async def answer(self, request: student.AnswerRequest) -> student.AnswerResponse:
+        return await self.call("POST", "/v1/answer", student.AnswerResponse, request)
+
+    async def ask(self, request: student.AskRequest) -> student.AskResponse:
+        return await self.call("POST", "/v1/ask", student.AskResponse, request)
+
+    async def adapters(self) -> student.AdaptersResponse:
+        return await self.call("GET", "/v1/adapters", student.AdaptersResponse)
+
+    async def load(self, adapter: student.Adapter) -> student.AdaptersResponse:
+        return await self.call("POST", "/v1/adapters", student.AdaptersResponse, adapter)
+
+    async def unload(self, name: str) -> student.AdaptersResponse:
+        return await self.call("DELETE", f"/v1/adapters/{name}", student.AdaptersResponse)
+
+    async def promote(self, request: student.DefaultAdapterRequest) -> student.AdaptersResponse:
+        return await self.call("PUT", "/v1/adapters/default", student.AdaptersResponse, request)
+
+
+class RetrieverClient(ServiceClient):
+    name = "retriever"
+
+    async def index(self, request: retriever.IndexRequest) -> retriever.IndexResponse:
+        return await self.call("PUT", "/v1/indexes", retriever.IndexResponse, request)
+
+    async def search(self, request: retriever.SearchRequest) -> retriever.SearchResponse:
+        return await self.call("POST", "/v1/search", retriever.SearchResponse, request)
+
+
+class TrainerClient(ServiceClient):
+    name = "trainer"
+
+    async def submit(self, request: trainer.TrainRequest) -> trainer.Job:
+        return await self.call("POST", "/v1/jobs", trainer.Job, request)
+
+    async def job(self, job_id: str) -> trainer.Job:
+        return await self.call("GET", f"/v1/jobs/{job_id}", trainer.Job)
+
+
+class EvaluatorClient(ServiceClient):
+    name = "evaluator"
+
+    async def submit(self, request: evaluator.ScoreRequest) -> evaluator.ScoreJob:
+        return await self.call("POST", "/v1/scores", evaluator.ScoreJob, request)
+
+    async def job(self, job_id: str) -> evaluator.ScoreJob:
+        return await self.call("GET", f"/v1/scores/{job_id}", evaluator.ScoreJob)
+
+    async def report(self, request: evaluator.ReportRequest) -> evaluator.ReportResponse:
+        return await self.call("POST", "/v1/reports", evaluator.ReportResponse, request)

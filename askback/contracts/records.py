@@ -1,0 +1,169 @@
+"""What lies on disk in a run's folder, one JSON object per line, and what services exchange about a question."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """Base of all that lies on disk or travels: frozen, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """One chat message in the OpenAI format."""
+
+    role: str
+    content: str
+
+
+class Passage(Record):
+    """A titled paragraph. `sentences` are concatenated as they are, so each carries its own leading space."""
+
+    id: str
+    title: str
+    sentences: list[str]
+
+    @property
+    def text(self) -> str:
+        return "".join(self.sentences)
+
+
+class Sample(Record):
+    """A benchmark question with its gold answer."""
+
+    id: str
+    task: str
+    question: str
+    answer: str
+    """Gold answer; "yes" or "no" for yes/no questions."""
+    facts: list[str] = Field(default_factory=list)
+    """Gold facts that imply the answer (StrategyQA)."""
+    decomposition: list[str] = Field(default_factory=list)
+    """Gold sub-questions; `#1` refers to the answer of the first (StrategyQA)."""
+    passages: list[Passage] = Field(default_factory=list)
+    """Passages given with the question (HotpotQA's distractor context, or what the retriever found)."""
+    supporting_facts: list[tuple[str, int]] = Field(default_factory=list)
+    """Gold (title, sentence index) pairs (HotpotQA)."""
+    kind: str = ""
+    """Question type of the dataset, such as `bridge` or `comparison`."""
+
+
+class Exchange(Record):
+    """A clarifying question and the answer that it got."""
+
+    question: str
+    answer: str
+
+
+class Draft(Record):
+    """The student's first try: an answer and the questions it asks back."""
+
+    answer: str
+    p_yes: float | None = None
+    """P(yes) / (P(yes) + P(no)) at the first answer token, for yes/no tasks."""
+    questions: list[str]
+
+
+class TeacherReply(Record):
+    """A teacher's reply, parsed. `thought` is the reasoning without the verdict."""
+
+    exchanges: list[Exchange]
+    thought: str
+    answer: str
+    text: str
+
+
+class Usage(Record):
+    """What one call cost. `cost_usd` is 0 for local and recorded answers."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_s: float = 0.0
+
+
+class HarvestStage(StrEnum):
+    """The three steps of a row through the harvest."""
+
+    DRAFT = "draft"
+    TEACHER = "teacher"
+    REWRITE = "rewrite"
+
+
+class HarvestRecord(Record):
+    """One line of `harvest.jsonl`: one row at one stage. Exactly one of the outputs or `error` is set."""
+
+    sample_id: str
+    stage: HarvestStage
+    draft: Draft | None = None
+    reply: TeacherReply | None = None
+    rewrite: str | None = None
+    error: str | None = None
+    model: str = ""
+    backend: str = ""
+    cache: str = ""
+    request_hash: str = ""
+    prompt_version: str = ""
+    usage: Usage = Usage()
+
+
+class Trace(Record):
+    """A row that went through the whole harvest."""
+
+    sample: Sample
+    draft: Draft
+    reply: TeacherReply
+    rewrite: str
+    backend: str
+
+
+class Example(Record):
+    """A training row in TRL's conversational prompt/completion format."""
+
+    prompt: list[Message]
+    completion: list[Message]
+    sample_id: str
+    label: str
+    """Gold answer of the row, for class balance; ignored by trainers."""
+
+
+class PreferencePair(Record):
+    """A training row in TRL's conversational preference format."""
+
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+    sample_id: str
+    label: str
+
+
+class Prediction(Record):
+    """A student's answer to one test question, with all that conditions it."""
+
+    sample_id: str
+    answer: str | None
+    """Parsed answer; None when the text could not be parsed, which counts as wrong."""
+    text: str = ""
+    p_yes: float | None = None
+    supporting_facts: list[tuple[str, int]] = Field(default_factory=list)
+    draft: Draft | None = None
+    exchanges: list[Exchange] = Field(default_factory=list)
+    usage: Usage = Usage()
+    error: str | None = None
+
+
+class Condition(Record):
+    """Under what a set of predictions was made; a number is never printed without it."""
+
+    adapter: str
+    """Adapter's role in the run (`base` for the untrained student)."""
+    mode: str
+    """`direct`, `cot`, `context` or `assisted`."""
+    resolver: str = "none"
+    """Who answers the student's questions in `assisted` mode: `teacher`, `retriever`, `gold` or `none`."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.adapter}.{self.mode}" + (f".{self.resolver}" if self.mode == "assisted" else "")

@@ -1,0 +1,103 @@
+"""What a benchmark task is: how it is loaded, prompted, parsed and judged.
+
+The prompts of training and test time come from the same method, `Task.prompt`, so that they cannot drift apart.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from askback.contracts.records import Draft, Exchange, Message, Passage, Sample, TeacherReply
+from askback.tasks import prompts, teacher_text
+
+ROLES = ("direct", "cot", "context", "clarify", "rewrite", "teacher")
+
+
+class Task(ABC):
+    """A benchmark. A new task is one module with a subclass, and one folder of prompts."""
+
+    name: str
+    choices: tuple[str, ...] = ()
+    """The closed set of answers; empty for free answers."""
+    hub_dataset: tuple[str, str | None]
+    """Dataset on the hub and its configuration, used when no local files are given."""
+    local_file_hint: str
+    """The official files' names, for messages."""
+    answer_tokens: int
+    """Tokens that an answer may take in modes without reasoning."""
+
+    @abstractmethod
+    def read(self, row: object) -> Sample:
+        """One official row as a Sample; raises InvalidInput naming the field that is wrong."""
+
+    @abstractmethod
+    def local_file(self, data: Path, split: str) -> Path:
+        """Where the official files keep `split` (`train` or `dev`) under the folder `data`."""
+
+    @abstractmethod
+    def parse_answer(self, text: str) -> str | None:
+        """The answer in a student's text, in canonical form; None when there is none."""
+
+    @abstractmethod
+    def is_correct(self, answer: str | None, sample: Sample) -> bool:
+        """Whether `answer` equals the gold answer by the benchmark's own rule."""
+
+    @abstractmethod
+    def render_gold(self, sample: Sample) -> str:
+        """The dataset's annotations as a teacher's reply: the upper bound of what answers can give."""
+
+    def supporting_facts(self, text: str) -> list[tuple[str, int]]:
+        """(title, sentence index) pairs named in a student's text; empty for tasks without them."""
+        return []
+
+    def final_answer(self, answer: str, sample: Sample) -> str:
+        """`answer` as the student shall write it."""
+        return answer
+
+    def prompt(
+        self,
+        role: str,
+        question: str,
+        *,
+        passages: Sequence[Passage] = (),
+        thought: str = "",
+        exchanges: Sequence[Exchange] = (),
+        draft: Draft | None = None,
+        max_questions: int = 2,
+    ) -> list[Message]:
+        """The chat messages of one role: `direct`, `cot`, `context`, `clarify`, `rewrite` or `teacher`.
+
+        `rewrite` continues the dialogue: the clarify prompt, the student's questions, then their answers.
+        """
+        fields = {"question": question, "thought": thought, "max_questions": "1 or 2" if max_questions > 1 else "1"}
+        fields["passages"] = numbered_passages(passages)
+        fields["answers"] = numbered([exchange.answer for exchange in exchanges])
+        if draft is not None:
+            fields |= {"draft": draft.answer, "questions": numbered(draft.questions)}
+        message = Message(role="user", content=prompts.render(self.name, role, fields))
+        if role != "rewrite":
+            return [message]
+        opening = self.prompt("clarify", question, passages=passages, max_questions=max_questions)
+        asked = Message(role="assistant", content=numbered([exchange.question for exchange in exchanges]))
+        return [*opening, asked, message]
+
+    def parse_teacher(self, text: str) -> TeacherReply:
+        """A teacher's text as exchanges, thought and verdict; raises UpstreamRejected when it has no verdict."""
+        return teacher_text.parse(text, self.parse_answer)
+
+    def prompt_version(self, role: str) -> str:
+        """Short hash of the role's prompt file, stored with every row that was made with it."""
+        return f"{role}-{sha256(prompts.template(self.name, role).encode()).hexdigest()[:8]}"
+
+
+def numbered(lines: Sequence[str]) -> str:
+    """`1. first` and `2. second` on a line each."""
+    return "\n".join(f"{i}. {line}" for i, line in enumerate(lines, 1))
+
+
+def numbered_passages(passages: Sequence[Passage]) -> str:
+    """Passages with their sentences numbered from 0, as HotpotQA counts them."""
+    return "\n".join(
+        f"{passage.title}: " + " ".join(f"[{i}] {sentence.strip()}" for i, sentence in enumerate(passage.sentences)) for passage in passages
+    )

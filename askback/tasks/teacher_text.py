@@ -1,0 +1,56 @@
+"""Parse a teacher's reply: `Q1. question`, its answer, ..., `Final answer: question`, `The answer is X.`
+
+This is also the form of GPT-4's least-to-most recordings. A free chain of thought that ends in `the answer is X` is
+read as one thought without exchanges.
+"""
+
+import re
+from collections.abc import Callable
+
+from askback.contracts.errors import UpstreamRejected
+from askback.contracts.records import Exchange, TeacherReply
+
+_QUESTION = re.compile(r"^\s*Q\d+[.:)]\s*(?P<question>.+?)\s*$")
+_FINAL = re.compile(r"^\s*Final answer\s*:", re.IGNORECASE)
+_VERDICT = re.compile(r"\b(?:so\s+)?(?:the|final)\s+answer(?:\s+is|\s*:)", re.IGNORECASE)
+
+
+def parse(text: str, parse_answer: Callable[[str], str | None]) -> TeacherReply:
+    """Split `text`; the verdict and all that follows it stay out of the thought.
+
+    Raises UpstreamRejected when no verdict is found.
+    """
+    body, tail = _split_at_verdict(text)
+    answer = parse_answer(tail)
+    if answer is None:
+        raise UpstreamRejected(f"the teacher's reply has no verdict: {text.strip()[-120:]!r}")
+    exchanges = _exchanges(body)
+    thought = " ".join(e.answer for e in exchanges) if exchanges else _without_lead(body)
+    return TeacherReply(exchanges=exchanges, thought=thought, answer=answer, text=text)
+
+
+def _split_at_verdict(text: str) -> tuple[str, str]:
+    """(reasoning, verdict): behind `Final answer:` where there is one, else at the last `the answer is`."""
+    lines = text.strip().splitlines()
+    for i, line in enumerate(lines):
+        if _FINAL.match(line):
+            return "\n".join(lines[:i]), "\n".join(lines[i + 1 :]) or line  # the next line has the verdict; this one may
+    verdicts = list(_VERDICT.finditer(text))
+    if verdicts:
+        return text[: verdicts[-1].start()], text[verdicts[-1].start() :]
+    return text, text
+
+
+def _exchanges(body: str) -> list[Exchange]:
+    found: list[tuple[str, list[str]]] = []
+    for line in body.splitlines():
+        if match := _QUESTION.match(line):
+            found.append((match["question"], []))
+        elif found and line.strip():
+            found[-1][1].append(line.strip())
+    return [Exchange(question=question, answer=" ".join(answer)) for question, answer in found if answer]
+
+
+def _without_lead(body: str) -> str:
+    """Free reasoning on one line, without a leading `Yes,` or `No,` that would give the verdict away."""
+    return re.sub(r"^\s*(?:yes|no)\b[,.:;]?\s*", "", " ".join(body.split()), flags=re.IGNORECASE)
