@@ -160,10 +160,10 @@ class Condition(Record):
     adapter: str
     """Adapter's role in the run (`base` for the untrained student)."""
     mode: str
-    """`direct`, `cot`, `context` or `assisted`."""
+    """`direct`, `cot`, `assisted` (a dialogue) or `context` (assisted in one turn: the answers are read as facts)."""
     resolver: str = "none"
-    """Who answers the student's questions in `assisted` mode: `teacher`, `retriever`, `gold` or `none`."""
+    """Who answers the student's questions in the assisted modes: `teacher`, `retriever`, `gold` or `none`."""
 
     @property
     def name(self) -> str:
-        return f"{self.adapter}.{self.mode}" + (f".{self.resolver}" if self.mode == "assisted" else "")
+        return f"{self.adapter}.{self.mode}" + (f".{self.resolver}" if self.mode in ("assisted", "context") else "")

@@ -16,7 +16,7 @@ _CANONICAL = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 class StrategyQA(Task):
     name = "strategyqa"
     choices = ("yes", "no")
-    hub_dataset = ("ChilleD/StrategyQA", None)
+    hub_dataset = ("tasksource/strategy-qa", None)
     local_file_hint = "train.jsonl and dev.jsonl"
     answer_tokens = 4
 

@@ -1,0 +1,53 @@
+# Every target is one step that a person would type. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+# Torch comes as a CPU build: from a folder of wheels where PIP_FIND_LINKS names one, else from PyTorch's own index.
+TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
+EXTRAS := teacher,student,retriever,trainer,evaluator,hub,local,dev
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test unit check lint types imports lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/installed ## Create .venv with everything the embedded stack and the tests need
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "askback needs Python 3.11 or newer; name one with make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python --quiet $(TORCH) -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@
+
+demo: install ## Run the whole loop on the sample: real engine, real training, report and slides (about 10 minutes)
+	$(BIN)/askback run configs/demo.toml
+
+up: install ## Start the services on this machine and leave them running
+	$(BIN)/askback up
+
+down: install ## Stop them
+	$(BIN)/askback down
+
+test: check ## Lint, types, import rules, unit and integration tests with real engines
+	$(BIN)/pytest
+
+unit: install ## Unit tests only: seconds
+	$(BIN)/pytest -m "not e2e"
+
+check: lint types imports ## Everything that reads the code without running it
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+lock: install ## Resolve constraints.txt anew
+	$(BIN)/uv pip compile --quiet --all-extras $(TORCH) --no-annotate --no-header --no-emit-find-links pyproject.toml | sed 's/+cpu$$//' > constraints.txt
+
+clean: ## Remove caches (runs/ and var/ stay)
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,98 @@
+"""Stage `evaluate`: load the adapters into the running engine, answer the dev questions under every condition."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from hashlib import file_digest
+
+from askback.contracts.client import StudentClient
+from askback.contracts.errors import ServiceError, UpstreamUnavailable
+from askback.contracts.records import Condition, Prediction, Sample
+from askback.contracts.student import Adapter, AnswerMode, AnswerRequest, AskRequest, Resolver
+from askback.loop.concurrently import concurrently
+from askback.loop.config import EvaluateConfig
+from askback.loop.patience import patiently
+from askback.loop.progress import Reporter
+from askback.loop.store import RunStore
+
+BASE = "base"
+Predict = Callable[[Sample], Awaitable[Prediction]]
+
+
+def served_name(store: RunStore, adapter: str) -> str:
+    """Name under which the engine serves the run's adapter: unique to its weights, because prefix caches key on the name."""
+    if adapter == BASE:
+        return BASE
+    with store.path("adapters", adapter, "adapter_model.safetensors").open("rb") as weights:
+        return f"{store.run_id}-{adapter}-{file_digest(weights, 'sha256').hexdigest()[:6]}"
+
+
+async def load_adapters(store: RunStore, adapters: Sequence[str], student: StudentClient) -> dict[str, str]:
+    """Load the run's adapters into the running engine; returns the served name of each, `base` among them."""
+    names = {BASE: BASE}
+    for adapter in adapters:
+        names[adapter] = served_name(store, adapter)
+        path = f"{store.run_id}/adapters/{adapter}"
+        await patiently(partial(student.load, Adapter(name=names[adapter], path=path)))
+    return names
+
+
+async def evaluate(
+    config: EvaluateConfig, samples: Sequence[Sample], names: dict[str, str], store: RunStore, student: StudentClient, reporter: Reporter
+) -> dict[str, dict[str, int]]:
+    """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept. Returns counts by condition."""
+    counts = {}
+    for condition in config.conditions:
+        predict = partial(_predict, condition, names[condition.adapter], student)
+        counts[condition.name] = await _answer_all(config, condition, samples, predict, store, reporter)
+    return counts
+
+
+async def _answer_all(
+    config: EvaluateConfig, condition: Condition, samples: Sequence[Sample], predict: Predict, store: RunStore, reporter: Reporter
+) -> dict[str, int]:
+    file = f"predictions/{condition.name}.jsonl"
+    done = {prediction.sample_id: prediction for prediction in store.read_records(file, Prediction)}
+    store.write_text(f"predictions/{condition.name}.condition.json", condition.model_dump_json() + "\n")
+    with reporter.bar(condition.name, len(samples)) as bar, store.appender(file) as kept:
+        bar.advance(len(done))
+
+        async def one(sample: Sample) -> None:
+            prediction = await _guarded(sample, predict)
+            kept.append(prediction)
+            done[sample.id] = prediction
+            bar.advance()
+
+        await concurrently(config.concurrency, [sample for sample in samples if sample.id not in done], one)
+    store.write_records(file, [done[sample.id] for sample in samples])
+    return {"predictions": len(done), "failed": sum(prediction.error is not None for prediction in done.values())}
+
+
+async def _guarded(sample: Sample, predict: Predict) -> Prediction:
+    try:
+        return await patiently(partial(predict, sample))
+    except UpstreamUnavailable:
+        raise
+    except ServiceError as error:
+        return Prediction(sample_id=sample.id, answer=None, error=f"{type(error).__name__}: {error}")
+
+
+async def _predict(condition: Condition, adapter: str, student: StudentClient, sample: Sample) -> Prediction:
+    common = {"task": sample.task, "question": sample.question, "question_id": sample.id, "passages": sample.passages, "adapter": adapter}
+    if condition.mode in ("assisted", "context"):
+        request = AskRequest(**common, resolver=Resolver(condition.resolver), one_turn=condition.mode == "context")  # type: ignore[arg-type]
+        asked = await student.ask(request)
+        final, usage = asked.final, asked.usage
+        draft, exchanges = asked.draft, asked.exchanges
+    else:
+        final = await student.answer(AnswerRequest(**common, mode=AnswerMode(condition.mode)))  # type: ignore[arg-type]
+        usage, draft, exchanges = final.usage, None, []
+    return Prediction(
+        sample_id=sample.id,
+        answer=final.answer,
+        text=final.text,
+        p_yes=final.p_yes,
+        supporting_facts=final.supporting_facts,
+        draft=draft,
+        exchanges=exchanges,
+        usage=usage,
+    )

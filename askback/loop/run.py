@@ -1,0 +1,158 @@
+"""The whole loop, top to bottom. A stage whose manifest exists is complete and is not done again."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from askback.contracts.errors import InvalidInput
+from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
+from askback.contracts.records import HarvestRecord, Sample
+from askback.contracts.student import DefaultAdapterRequest
+from askback.loop import data_card, promote, tracks
+from askback.loop.config import RunConfig, dump_toml, load_config
+from askback.loop.evaluate import evaluate, load_adapters
+from askback.loop.harvest import counts_of, harvest, rows_of, traces_of
+from askback.loop.passages import attach_passages
+from askback.loop.progress import Reporter
+from askback.loop.recordings import prepare_teacher
+from askback.loop.sample import draw
+from askback.loop.score import score
+from askback.loop.services import Services
+from askback.loop.store import RunStore
+from askback.loop.train import falls, train
+from askback.tasks import task_named
+
+STAGES = ("sample", "harvest", "tracks", "train", "evaluate", "score", "promote", "report")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass through the loop in one folder."""
+
+    config: RunConfig
+    store: RunStore
+    services: Services
+    reporter: Reporter
+    retry_errors: bool = False
+
+    async def until(self, last: str) -> None:
+        """Do every stage up to `last` that is not complete yet."""
+        with self.store.locked():
+            self._keep_config()
+            await self._check_base_model()
+            if self.retry_errors:
+                self.store.reopen(STAGES[STAGES.index("harvest") :])
+            for name in STAGES[: STAGES.index(last) + 1]:
+                await self._stage(name)
+
+    async def _stage(self, name: str) -> None:
+        if self.store.manifest(name):
+            self.reporter.say(f"{name}: complete")
+            return
+        stages: dict[str, Callable[[], Awaitable[tuple[list[str], dict[str, object]]]]] = {
+            "sample": self._sample,
+            "harvest": self._harvest,
+            "tracks": self._tracks,
+            "train": self._train,
+            "evaluate": self._evaluate,
+            "score": self._score,
+            "promote": self._promote,
+            "report": self._report,
+        }
+        self.reporter.say(f"{name} ...")
+        started = time.time()
+        files, counts = await stages[name]()
+        self.store.complete(name, started, files, counts)
+
+    async def _sample(self) -> tuple[list[str], dict[str, object]]:
+        task, config = task_named(self.config.task), self.config
+        train_samples, dev = draw(task, config.data, config.seed)
+        if config.harvest.retrieve:
+            train_samples, dev = await attach_passages(config, task, [train_samples, dev], self.services.retriever, self.reporter)
+        files = ["samples/train.jsonl", "samples/dev.jsonl"]
+        counts = {name: self.store.write_records(name, samples) for name, samples in zip(files, (train_samples, dev), strict=True)}
+        return files, dict(counts)
+
+    async def _harvest(self) -> tuple[list[str], dict[str, object]]:
+        samples, file = self._samples("train"), "harvest.jsonl"
+        await prepare_teacher(self.config, [*samples, *self._samples("dev")], self.services.teacher)
+        rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors)
+        with self.reporter.bar("harvest", len(rows)) as bar, self.store.appender(file) as kept:
+            await harvest(self.config.harvest, task_named(self.config.task), rows, self.services, kept.append, bar)
+        counts = counts_of(rows)
+        self.reporter.say(f"  {counts['done']} of {counts['rows']} rows harvested, {counts['failed']} failed, ${counts['cost_usd']:.4f}")
+        if not counts["done"]:
+            first = next(record.error for row in rows for record in row.records.values() if record.error)
+            raise InvalidInput(f"no row was harvested; the first error: {first}; mend it and run again with --retry-errors")
+        return [file], counts
+
+    async def _tracks(self) -> tuple[list[str], dict[str, object]]:
+        task, config = task_named(self.config.task), self.config
+        traces = traces_of(rows_of(self._samples("train"), self.store.read_records("harvest.jsonl", HarvestRecord)))
+        kept, steps = tracks.select(config.tracks, task, traces, config.seed)
+        built = tracks.build(task, kept, config.harvest.max_questions)
+        counts: dict[str, object] = {}
+        for name, rows in built.items():
+            counts[name] = self.store.write_records(f"tracks/{name}.jsonl", rows)
+        card = data_card.card(config, task, traces, steps, built)
+        self.store.write_json("tracks/data_card.json", card)
+        self.store.write_text("tracks/README.md", data_card.markdown(card))
+        for step in steps:
+            self.reporter.say(f"  {data_card.sentence(step)}")
+        return [f"tracks/{name}.jsonl" for name in built], counts
+
+    async def _train(self) -> tuple[list[str], dict[str, object]]:
+        jobs = await train(self.config, self.store.run_id, self.services.trainer, self.reporter)
+        files = [f"adapters/{job.request.name}/adapter_model.safetensors" for job in jobs]
+        return files, {job.request.name: falls(job) for job in jobs}
+
+    async def _evaluate(self) -> tuple[list[str], dict[str, object]]:
+        config = self.config.evaluate
+        await prepare_teacher(self.config, self._samples("dev"), self.services.teacher)
+        names = await load_adapters(self.store, [adapter.name for adapter in self.config.adapters], self.services.student)
+        counts = await evaluate(config, self._samples("dev"), names, self.store, self.services.student, self.reporter)
+        return [f"predictions/{condition.name}.jsonl" for condition in config.conditions], dict(counts)
+
+    async def _score(self) -> tuple[list[str], dict[str, object]]:
+        request = ScoreRequest(run_id=self.store.run_id, task=self.config.task, seed=self.config.seed)
+        scores = await score(request, self.services.evaluator)
+        for one in scores.conditions:
+            first = one.metrics[0]
+            self.reporter.say(
+                f"  {one.condition.name:<32} {first.name} {100 * first.value:.1f} %  [{100 * first.low:.1f}, {100 * first.high:.1f}]  n = {first.n}"
+            )
+        return ["scores.json"], {"conditions": len(scores.conditions), "comparisons": len(scores.comparisons)}
+
+    async def _promote(self) -> tuple[list[str], dict[str, object]]:
+        scores = Scores.model_validate_json(self.store.path("scores.json").read_text(encoding="utf-8"))
+        decision = promote.decide(self.config.promote, scores)
+        names = await load_adapters(self.store, [decision.adapter] if decision.adapter != promote.BASE else [], self.services.student)
+        if decision.adapter != promote.BASE:
+            await self.services.student.promote(DefaultAdapterRequest(name=names[decision.adapter]))
+        self.store.write_text("promotion.json", decision.model_dump_json(indent=1) + "\n")
+        self.reporter.say(f"  {decision.reason}")
+        return ["promotion.json"], {"adapter": decision.adapter}
+
+    async def _report(self) -> tuple[list[str], dict[str, object]]:
+        written = await self.services.evaluator.report(ReportRequest(run_id=self.store.run_id))
+        return written.files, {"files": len(written.files)}
+
+    def _samples(self, split: str) -> list[Sample]:
+        return self.store.read_records(f"samples/{split}.jsonl", Sample)
+
+    def _keep_config(self) -> None:
+        """Write the resolved configuration into the run; a run is never continued with another one."""
+        path = self.store.path("config.toml")
+        if not path.exists():
+            self.store.write_text("config.toml", dump_toml(self.config))
+            return
+        kept = load_config(path).model_dump()
+        changed = [name for name, value in self.config.model_dump().items() if kept[name] != value]
+        if changed:
+            raise InvalidInput(f"run {self.store.run_id} was started with another `{changed[0]}`; give a new --id, or the configuration in {path}")
+
+    async def _check_base_model(self) -> None:
+        if self.config.base_model:
+            served = (await self.services.student.adapters()).base_model
+            if served.rstrip("/").rsplit("/", 1)[-1] != self.config.base_model:
+                raise InvalidInput(f"base_model: the configuration wants {self.config.base_model!r} and the engine serves {served!r}")

@@ -1,0 +1,120 @@
+"""A run's folder. What is appended is fsynced line by line; what is written whole is renamed into place; manifests come last."""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from askback.contracts.errors import InvalidInput
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class RunStore:
+    """`runs/<id>/`: config.toml, samples/, harvest.jsonl, tracks/, adapters/, predictions/, scores.json, report.md, manifests/."""
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        self.run_id = run_id
+        self.folder = root / run_id
+
+    def path(self, *parts: str) -> Path:
+        return self.folder.joinpath(*parts)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; raises InvalidInput while another process holds it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.path(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InvalidInput(f"run {self.run_id} is being worked on by another process; wait for it or stop it") from error
+            yield
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write the whole file aside, fsync it, rename it into place."""
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.partial")
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(target)
+
+    def write_json(self, name: str, value: object) -> None:
+        self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+    def write_records(self, name: str, records: Iterable[BaseModel]) -> int:
+        """Write a whole JSONL file; returns its number of lines."""
+        lines = [record.model_dump_json() + "\n" for record in records]
+        self.write_text(name, "".join(lines))
+        return len(lines)
+
+    def read_records(self, name: str, kind: type[R]) -> list[R]:
+        """All lines of a JSONL file; a torn last line (a crash while appending) is cut off the file."""
+        path = self.path(name)
+        if not path.exists():
+            return []
+        self._cut_torn_line(path)
+        records = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                records.append(kind.model_validate_json(line))
+            except ValidationError as error:
+                raise InvalidInput(f"{path}:{number}: not a {kind.__name__}: {error.errors()[0]['msg']}; remove the line to do it again") from error
+        return records
+
+    def _cut_torn_line(self, path: Path) -> None:
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with path.open("r+b") as file:
+                file.truncate(whole)
+
+    def appender(self, name: str) -> "Appender":
+        return Appender(self.path(name))
+
+    def manifest(self, stage: str) -> dict[str, Any] | None:
+        """The stage's manifest when the stage is complete."""
+        path = self.path("manifests", f"{stage}.json")
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def reopen(self, stages: Iterable[str]) -> None:
+        """Count `stages` as not done; their files stay until they are written anew."""
+        for stage in stages:
+            self.path("manifests", f"{stage}.json").unlink(missing_ok=True)
+        for predictions in self.path("predictions").glob("*.jsonl"):
+            predictions.unlink()
+
+    def complete(self, stage: str, started: float, files: Iterable[str], counts: dict[str, Any]) -> None:
+        """Write the stage's manifest: from here on the stage is done and is never redone."""
+        digests = {name: sha256(self.path(name).read_bytes()).hexdigest() for name in files}
+        body = {"stage": stage, "seconds": round(time.time() - started, 1), "counts": counts, "sha256": digests}
+        self.write_json(f"manifests/{stage}.json", body)
+
+
+class Appender:
+    """Appends records to a JSONL file, each fsynced before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, record: BaseModel) -> None:
+        self._file.write(record.model_dump_json() + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> "Appender":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()

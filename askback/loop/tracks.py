@@ -1,0 +1,113 @@
+"""Stage `tracks`: parallel corpora from the traces, each filter with its counts, classes balanced after the filters."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from askback.contracts.records import Example, Message, PreferencePair, Trace
+from askback.loop.config import TracksConfig
+from askback.tasks import Task
+from askback.tasks.task import numbered
+
+Row = Example | PreferencePair
+
+
+def teacher_is_right(task: Task, trace: Trace) -> bool:
+    """Rejection sampling: keep a trace when the teacher's verdict equals the gold answer."""
+    return task.is_correct(trace.reply.answer, trace.sample)
+
+
+def balanced(traces: Sequence[Trace], label: Callable[[Trace], str], seed: int) -> list[Trace]:
+    """As many traces of each label as the rarest has, drawn with `seed`, in their order."""
+    by_label: dict[str, list[int]] = defaultdict(list)
+    for index, trace in enumerate(traces):
+        by_label[label(trace)].append(index)
+    if len(by_label) < 2:
+        return list(traces)
+    size = min(len(indices) for indices in by_label.values())
+    generator = random.Random(seed)  # noqa: S311
+    kept = sorted(index for name in sorted(by_label) for index in generator.sample(by_label[name], size))
+    return [traces[index] for index in kept]
+
+
+def select(config: TracksConfig, task: Task, traces: Sequence[Trace], seed: int) -> tuple[list[Trace], list[dict[str, Any]]]:
+    """The traces to train on, and one entry per filter with counts and classes before and after."""
+    steps: list[dict[str, Any]] = []
+    kept = list(traces)
+    if not config.keep_wrong:
+        kept = _step(steps, task, "teacher agrees with gold", kept, [trace for trace in kept if teacher_is_right(task, trace)])
+    if config.balance and task.choices:
+        kept = _step(steps, task, "classes balanced", kept, balanced(kept, lambda trace: trace.sample.answer, seed))
+    return kept, steps
+
+
+def _step(steps: list[dict[str, Any]], task: Task, name: str, before: list[Trace], after: list[Trace]) -> list[Trace]:
+    steps.append({"filter": name, "before": len(before), "after": len(after)})
+    if task.choices:
+        steps[-1] |= {"classes_before": classes(before), "classes_after": classes(after)}
+    return after
+
+
+def classes(traces: Sequence[Trace]) -> dict[str, int]:
+    return dict(sorted(Counter(trace.sample.answer for trace in traces).items()))
+
+
+def build(task: Task, traces: Sequence[Trace], max_questions: int) -> dict[str, list[Row]]:
+    """The rows of every track, in the order of the traces."""
+    builders: dict[str, Callable[[Task, Trace, int], list[Row]]] = {
+        "direct": _direct,
+        "cot": _cot,
+        "context": _context,
+        "dialogue": _dialogue,
+        "preference": _preference,
+    }
+    return {name: [row for trace in traces for row in builder(task, trace, max_questions)] for name, builder in builders.items()}
+
+
+def _example(trace: Trace, prompt: list[Message], completion: str) -> Example:
+    answer = [Message(role="assistant", content=completion)]
+    return Example(prompt=prompt, completion=answer, sample_id=trace.sample.id, label=trace.sample.answer)
+
+
+def _final(task: Task, trace: Trace) -> str:
+    return task.final_answer(trace.reply.answer, trace.sample)
+
+
+def _direct(task: Task, trace: Trace, _: int) -> list[Row]:
+    prompt = task.prompt("direct", trace.sample.question, passages=trace.sample.passages)
+    return [_example(trace, prompt, _final(task, trace))]
+
+
+def _cot(task: Task, trace: Trace, _: int) -> list[Row]:
+    prompt = task.prompt("cot", trace.sample.question, passages=trace.sample.passages)
+    return [_example(trace, prompt, f"{trace.reply.thought}\nThe answer is {_final(task, trace)}")]
+
+
+def _context(task: Task, trace: Trace, _: int) -> list[Row]:
+    prompt = task.prompt("context", trace.sample.question, passages=trace.sample.passages, thought=trace.reply.thought)
+    return [_example(trace, prompt, _final(task, trace))]
+
+
+def _dialogue(task: Task, trace: Trace, max_questions: int) -> list[Row]:
+    """One row per student turn: the questions worth asking (those that the teacher answered), then the answer.
+
+    A reply without sub-questions teaches no asking and gives no rows.
+    """
+    exchanges = trace.reply.exchanges[:max_questions]
+    if not exchanges:
+        return []
+    sample = trace.sample
+    asking = task.prompt("clarify", sample.question, passages=sample.passages, max_questions=max_questions)
+    answering = task.prompt("rewrite", sample.question, passages=sample.passages, exchanges=exchanges, max_questions=max_questions)
+    questions = numbered([exchange.question for exchange in exchanges])
+    return [_example(trace, asking, questions), _example(trace, answering, _final(task, trace))]
+
+
+def _preference(task: Task, trace: Trace, _: int) -> list[Row]:
+    """The teacher's answer over the student's draft, where the teacher is right and the draft is wrong."""
+    if not teacher_is_right(task, trace) or task.is_correct(trace.draft.answer, trace.sample):
+        return []
+    prompt = task.prompt("direct", trace.sample.question, passages=trace.sample.passages)
+    chosen, rejected = (Message(role="assistant", content=text) for text in (_final(task, trace), trace.draft.answer))
+    return [PreferencePair(prompt=prompt, chosen=[chosen], rejected=[rejected], sample_id=trace.sample.id, label=trace.sample.answer)]
