@@ -14,8 +14,6 @@ class ScoreRequest(Record):
     task: str
     seed: int = 0
     """Seed of the bootstrap."""
-    target_points: tuple[float, float] | None = None
-    """Gain, in points, that the run set out to reach; the report is held against it."""
 
 
 class Metric(Record):

@@ -13,7 +13,7 @@ from askback.contracts.errors import InvalidInput, ServiceError
 from askback.local.settings import LocalSettings
 
 _CONF = Path(__file__).with_name("supervisord.conf")
-_STOP_S = 30.0  # processes get 10 s to stop before they are killed, redis and the engine one after the other
+_STOP_S = 60.0  # processes get 10 s (the teacher 20 s, to keep answers under way) before they are killed, in turn
 
 
 class Processes:

@@ -91,9 +91,9 @@ class Run:
         traces = traces_of(rows_of(self._samples("train"), self.store.read_records("harvest.jsonl", HarvestRecord)))
         kept, steps = tracks.select(config.tracks, task, traces, config.seed)
         built = tracks.build(task, kept, config.harvest.max_questions)
-        counts: dict[str, object] = {}
-        for name, rows in built.items():
-            counts[name] = self.store.write_records(f"tracks/{name}.jsonl", rows)
+        built["preference"], pair_steps = tracks.select_pairs(config.tracks, task, built["preference"], len(kept), config.seed)
+        steps += pair_steps
+        counts: dict[str, object] = {name: self.store.write_records(f"tracks/{name}.jsonl", rows) for name, rows in built.items()}
         card = data_card.card(config, task, traces, steps, built)
         self.store.write_json("tracks/data_card.json", card)
         self.store.write_text("tracks/README.md", data_card.markdown(card))

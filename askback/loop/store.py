@@ -65,7 +65,7 @@ class RunStore:
             return []
         self._cut_torn_line(path)
         records = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
             try:
                 records.append(kind.model_validate_json(line))
             except ValidationError as error:

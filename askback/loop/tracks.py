@@ -2,8 +2,8 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from askback.contracts.records import Example, Message, PreferencePair, Trace
 from askback.loop.config import TracksConfig
@@ -11,6 +11,8 @@ from askback.tasks import Task
 from askback.tasks.task import numbered
 
 Row = Example | PreferencePair
+Step = dict[str, Any]
+Labelled = TypeVar("Labelled")
 
 
 def teacher_is_right(task: Task, trace: Trace) -> bool:
@@ -18,39 +20,60 @@ def teacher_is_right(task: Task, trace: Trace) -> bool:
     return task.is_correct(trace.reply.answer, trace.sample)
 
 
-def balanced(traces: Sequence[Trace], label: Callable[[Trace], str], seed: int) -> list[Trace]:
-    """As many traces of each label as the rarest has, drawn with `seed`, in their order."""
+def balanced(rows: Sequence[Labelled], label: Callable[[Labelled], str], seed: int) -> list[Labelled]:
+    """As many rows of each label as the rarest has, drawn with `seed`, in their order; one label alone is kept whole."""
     by_label: dict[str, list[int]] = defaultdict(list)
-    for index, trace in enumerate(traces):
-        by_label[label(trace)].append(index)
-    if len(by_label) < 2:
-        return list(traces)
-    size = min(len(indices) for indices in by_label.values())
+    for index, row in enumerate(rows):
+        by_label[label(row)].append(index)
+    size = min((len(indices) for indices in by_label.values()), default=0)
     generator = random.Random(seed)  # noqa: S311
     kept = sorted(index for name in sorted(by_label) for index in generator.sample(by_label[name], size))
-    return [traces[index] for index in kept]
+    return [rows[index] for index in kept]
 
 
-def select(config: TracksConfig, task: Task, traces: Sequence[Trace], seed: int) -> tuple[list[Trace], list[dict[str, Any]]]:
+def select(config: TracksConfig, task: Task, traces: Sequence[Trace], seed: int) -> tuple[list[Trace], list[Step]]:
     """The traces to train on, and one entry per filter with counts and classes before and after."""
-    steps: list[dict[str, Any]] = []
+    steps: list[Step] = []
     kept = list(traces)
     if not config.keep_wrong:
-        kept = _step(steps, task, "teacher agrees with gold", kept, [trace for trace in kept if teacher_is_right(task, trace)])
+        right = [trace for trace in kept if teacher_is_right(task, trace)]
+        kept = _filtered(steps, task, "teacher agrees with gold", _gold, kept, right)
     if config.balance and task.choices:
-        kept = _step(steps, task, "classes balanced", kept, balanced(kept, lambda trace: trace.sample.answer, seed))
+        kept = _filtered(steps, task, "classes balanced", _gold, kept, balanced(kept, _gold, seed))
     return kept, steps
 
 
-def _step(steps: list[dict[str, Any]], task: Task, name: str, before: list[Trace], after: list[Trace]) -> list[Trace]:
-    steps.append({"filter": name, "before": len(before), "after": len(after)})
+def select_pairs(config: TracksConfig, task: Task, pairs: Sequence[Row], rows: int, seed: int) -> tuple[list[Row], list[Step]]:
+    """The pairs with their classes balanced again: drafts are wrong more often on one class than on the other.
+
+    `rows` is the number of rows that could have become pairs.
+    """
+    steps: list[Step] = [{"filter": "pairs: the draft is wrong", "before": rows, "after": len(pairs)}]
+    if config.balance and task.choices:
+        pairs = _filtered(steps, task, "pairs: classes balanced", _label, list(pairs), balanced(pairs, _label, seed))
+    return list(pairs), steps
+
+
+def _filtered(
+    steps: list[Step], task: Task, name: str, label: Callable[[Labelled], str], before: list[Labelled], after: list[Labelled]
+) -> list[Labelled]:
+    step: Step = {"filter": name, "before": len(before), "after": len(after)}
     if task.choices:
-        steps[-1] |= {"classes_before": classes(before), "classes_after": classes(after)}
+        step |= {"classes_before": _classes(map(label, before)), "classes_after": _classes(map(label, after))}
+    steps.append(step)
     return after
 
 
-def classes(traces: Sequence[Trace]) -> dict[str, int]:
-    return dict(sorted(Counter(trace.sample.answer for trace in traces).items()))
+def _gold(trace: Trace) -> str:
+    return trace.sample.answer
+
+
+def _label(row: Row) -> str:
+    return row.label
+
+
+def _classes(labels: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(labels).items()))
 
 
 def build(task: Task, traces: Sequence[Trace], max_questions: int) -> dict[str, list[Row]]:

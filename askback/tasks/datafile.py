@@ -21,7 +21,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
     if path.suffix == ".json":
         yield from _json_list(path, text)
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 yield f"{path}:{number}", json.loads(line)

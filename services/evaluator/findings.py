@@ -1,0 +1,137 @@
+"""What a report says beyond the scores: the best condition against the target, and what the harvest brought."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from askback.contracts.evaluator import Comparison, ConditionScore, Metric, Scores
+from askback.contracts.records import HarvestRecord, HarvestStage, Sample
+from askback.tasks import Task
+from services.evaluator.intervals import proportion
+from services.evaluator.paired import ALPHA
+
+BASE = "base.direct"
+TARGET_POINTS = (10, 15)  # the gain over base direct that the project set out to reach
+
+_KIND = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?::|$)")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The untrained student against the best other condition; `upper_bound` is the best one that is told gold facts."""
+
+    base: ConditionScore | None
+    best: ConditionScore | None
+    comparison: Comparison | None
+    upper_bound: ConditionScore | None
+
+
+def headline(scores: Scores) -> Headline:
+    """Conditions with the gold resolver never count as best, because no user has the gold facts."""
+    by_name = {score.condition.name: score for score in scores.conditions}
+    gold = [score for score in scores.conditions if score.condition.resolver == "gold"]
+    others = [score for name, score in by_name.items() if name != BASE and score not in gold]
+    best = max(others, key=_value, default=None)
+    against = {c.b: c for c in scores.comparisons if c.a == BASE}
+    return Headline(by_name.get(BASE), best, against.get(best.condition.name) if best else None, max(gold, key=_value, default=None))
+
+
+def target_word(comparison: Comparison | None) -> str:
+    """`reached`, `not reached` or `not shown`.
+
+    Reached: the measured gain is at least the target's lower end and the difference is significant. Not reached: the
+    interval lies below that end. Not shown: the questions do not decide.
+    """
+    goal = TARGET_POINTS[0] / 100
+    if comparison is None:
+        return "not shown"
+    if comparison.difference >= goal - 1e-9 and comparison.p_adjusted < ALPHA:
+        return "reached"
+    return "not reached" if comparison.high < goal else "not shown"
+
+
+@dataclass(frozen=True)
+class StageCount:
+    stage: str
+    answered: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class HarvestFindings:
+    """Counts over the last record of each row and stage; cost and tokens over every record, since each was paid."""
+
+    rows: int
+    complete: int
+    stages: list[StageCount]
+    errors: list[tuple[str, str, int]]
+    """(stage, kind, count), the commonest first."""
+    backends: list[tuple[str, int]]
+    """Who gave the teacher's answers."""
+    agreement: Metric | None
+    """Teacher's verdict equals gold, over the replies whose question lies in `samples/`."""
+    cost_usd: float
+    tokens: int
+
+
+def harvest_findings(records: Sequence[HarvestRecord], samples: Mapping[str, Sample], task: Task) -> HarvestFindings | None:
+    """None without records."""
+    if not records:
+        return None
+    last = {(record.sample_id, record.stage): record for record in records}
+    rows = {sample_id for sample_id, _ in last}
+    good = [record for record in last.values() if record.error is None]
+    bad = [record for record in last.values() if record.error is not None]
+    done = Counter(record.sample_id for record in good)
+    replies = [record for record in good if record.stage is HarvestStage.TEACHER]
+    errors = Counter((record.stage.value, error_kind(record.error or "")) for record in bad)
+    return HarvestFindings(
+        rows=len(rows),
+        complete=sum(count == len(HarvestStage) for count in done.values()),
+        stages=[StageCount(s.value, _count(good, s), _count(bad, s)) for s in HarvestStage],
+        errors=[(stage, kind, count) for (stage, kind), count in errors.most_common()],
+        backends=Counter(record.backend or "unnamed" for record in replies).most_common(),
+        agreement=_agreement(replies, samples, task),
+        cost_usd=sum(record.usage.cost_usd for record in records),
+        tokens=sum(record.usage.prompt_tokens + record.usage.completion_tokens for record in records),
+    )
+
+
+def error_kind(error: str) -> str:
+    """The class name that an error text opens with, else `other`."""
+    match = _KIND.match(error)
+    return match[1] if match else "other"
+
+
+def metric(score: ConditionScore, name: str) -> Metric | None:
+    return next((found for found in score.metrics if found.name == name), None)
+
+
+def shown_comparisons(scores: Scores, largest: int = 5) -> list[Comparison]:
+    """All against the untrained student, then the `largest` others by size of the difference."""
+    base = [c for c in scores.comparisons if c.a == BASE]
+    rest = sorted((c for c in scores.comparisons if c.a != BASE), key=lambda c: -abs(c.difference))
+    return base + rest[:largest]
+
+
+def leading(scores: Scores, most: int) -> list[ConditionScore]:
+    """The untrained student and the best others, `most` at the most, in the scores' own order."""
+    ranked = sorted(scores.conditions, key=lambda score: (score.condition.name != BASE, -_value(score)))
+    kept = {score.condition.name for score in ranked[:most]}
+    return [score for score in scores.conditions if score.condition.name in kept]
+
+
+def _value(score: ConditionScore) -> float:
+    return score.metrics[0].value
+
+
+def _count(records: Iterable[HarvestRecord], stage: HarvestStage) -> int:
+    return sum(record.stage is stage for record in records)
+
+
+def _agreement(replies: Sequence[HarvestRecord], samples: Mapping[str, Sample], task: Task) -> Metric | None:
+    judged = [
+        float(task.is_correct(record.reply.answer, samples[record.sample_id])) for record in replies if record.reply and record.sample_id in samples
+    ]
+    return proportion("teacher_agreement", judged) if judged else None

@@ -1,0 +1,85 @@
+"""Celery entry points: `celery -A services.trainer.tasks worker --pool=solo -Q trainer -n trainer@%h`."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+from kombu.exceptions import OperationalError
+
+from askback.contracts.errors import UpstreamUnavailable
+from services.trainer.core import Jobs
+from services.trainer.jobs import JobStore
+from services.trainer.process import supervise
+from services.trainer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+QUEUE = "trainer"
+BROKER_TIMEOUT_S = 3.0
+
+
+@dataclass
+class _Shutdown:
+    requested: bool = False
+
+
+SETTINGS = Settings.from_environment()
+SHUTDOWN = _Shutdown()
+app = Celery("askback-trainer", broker=SETTINGS.redis_url)
+app.conf.update(
+    task_serializer="json",
+    accept_content=["json"],
+    task_default_queue=QUEUE,
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"socket_connect_timeout": BROKER_TIMEOUT_S, "socket_timeout": BROKER_TIMEOUT_S},
+)
+
+
+@app.task(name="trainer.train")  # type: ignore[untyped-decorator]
+def train(job_id: str) -> None:
+    """Train one job in its own process. A message for a job that is over or runs is a no-op."""
+    supervise(JobStore(SETTINGS.jobs), job_id, SHUTDOWN)
+
+
+def enqueue(job_id: str) -> None:
+    """Put the job on the queue; raises UpstreamUnavailable when Redis takes no message."""
+    try:
+        train.apply_async((job_id,), retry=False)
+    except (OperationalError, OSError) as error:
+        raise UpstreamUnavailable(f"{missing_broker()}; the job {job_id} is kept, submit it again") from error
+
+
+def broker_missing() -> str:
+    """Empty when Redis answers, else the readiness text."""
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=BROKER_TIMEOUT_S)
+    except (OperationalError, OSError):
+        return missing_broker()
+    return ""
+
+
+def missing_broker() -> str:
+    address = urlsplit(SETTINGS.redis_url)  # without the password
+    return f"redis at {address.hostname}:{address.port or 6379} cannot be reached"
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def recover(**_: Any) -> None:
+    """Enqueue what a killed worker left, at once rather than after the broker's visibility timeout."""
+    recovered = Jobs(SETTINGS, JobStore(SETTINGS.jobs)).recover(enqueue)
+    if recovered:
+        log.warning("enqueued what no worker held: %s", ", ".join(recovered))
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def stop(**_: Any) -> None:
+    """Let a running training go, so that the worker ends within seconds; the next one resumes it."""
+    SHUTDOWN.requested = True

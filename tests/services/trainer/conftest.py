@@ -1,0 +1,28 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainer_rows import Writer
+
+from services.trainer.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    runs = tmp_path / "runs"
+    (runs / "r1" / "tracks").mkdir(parents=True)
+    (runs / "r2").mkdir()
+    return Settings(runs=runs, jobs=tmp_path / "jobs", base_model="/models/base", redis_url="redis://127.0.0.1:1/0")
+
+
+@pytest.fixture
+def write_rows(settings: Settings) -> Writer:
+    """Writes rows (or raw lines) into run r1 and returns the path relative to it."""
+
+    def write(rows: list[Any], name: str = "tracks/a.jsonl") -> str:
+        lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+        (settings.runs / "r1" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return name
+
+    return write

@@ -1,0 +1,72 @@
+"""The rules of the house that import-linter cannot say."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted([*ROOT.glob("askback/**/*.py"), *ROOT.glob("services/**/*.py")])
+
+# A third party is imported in the one file of a service that is named after it, so that one grep tells where the world touches us.
+HOMES = {
+    "fastapi": {"app.py", "serving.py", "wire.py"},
+    "uvicorn": {"serving.py"},
+    "celery": {"tasks.py"},
+    "openai": {"openai_backend.py"},
+    "faiss": {"faiss_index.py"},
+    "bm25s": {"bm25s_index.py"},
+    "sentence_transformers": {"sentence_transformers_embedder.py"},
+    "trl": {"trl_trainers.py"},
+    "peft": {"peft_adapter.py"},
+    "bitsandbytes": {"transformers_model.py"},
+    "datasets": {"hub.py", "trl_trainers.py"},
+    "matplotlib": {"matplotlib_plots.py"},
+    "pptx": {"pptx_slides.py"},
+    "supervisor": {"processes.py"},
+    "typer": {"cli.py"},
+    "rich": {"progress.py"},
+}
+VAGUE = {"utils", "util", "common", "helpers", "misc", "core_utils"}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of every package that a file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_third_parties_stay_home(path: Path) -> None:
+    astray = {name for name in imported(path) & HOMES.keys() if path.name not in HOMES[name]}
+    assert not astray, f"{path.relative_to(ROOT)} imports {astray}; it belongs in {[HOMES[name] for name in astray]}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_are_small_and_named_for_what_they_hold(path: Path) -> None:
+    assert path.stem not in VAGUE
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250, "a file over 250 lines has two jobs"
+
+
+def test_contracts_import_pydantic_and_httpx_alone() -> None:
+    outside = set()
+    for path in ROOT.glob("askback/contracts/*.py"):
+        outside |= imported(path) - {"askback", "pydantic", "httpx"}
+    assert outside <= {"enum", "types", "typing"}
+
+
+def test_a_service_imports_no_other_service() -> None:
+    for path in ROOT.glob("services/*/*.py"):
+        own = path.parent.name
+        others = set(re.findall(r"(?:from|import) services\.(\w+)", path.read_text(encoding="utf-8"))) - {own, "serving"}
+        assert not others, f"{path.relative_to(ROOT)} imports {others}"
+
+
+def test_pickle_is_used_nowhere() -> None:
+    assert not [path for path in SOURCES if imported(path) & {"pickle", "dill", "joblib", "cloudpickle"}]
