@@ -39,7 +39,7 @@ class Sample(Record):
     answer: str
     """Gold answer; "yes" or "no" for yes/no questions."""
     facts: list[str] = Field(default_factory=list)
-    """Gold facts that imply the answer (StrategyQA)."""
+    """Gold facts that imply the answer; they stay when `passages` are replaced by retrieved ones."""
     decomposition: list[str] = Field(default_factory=list)
     """Gold sub-questions; `#1` refers to the answer of the first (StrategyQA)."""
     passages: list[Passage] = Field(default_factory=list)

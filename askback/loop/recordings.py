@@ -46,7 +46,7 @@ def gold_recordings(task: Task, samples: Iterable[Sample]) -> list[Recording]:
     return [
         Recording(question_id=sample.id, question=sample.question, completion=task.render_gold(sample), model="gold")
         for sample in samples
-        if sample.facts or sample.supporting_facts
+        if sample.facts
     ]
 
 

@@ -38,6 +38,7 @@ class HotpotQA(Task):
                 task=self.name,
                 question=row["question"].strip(),
                 answer=row["answer"],
+                facts=_facts(passages, facts),
                 passages=passages,
                 supporting_facts=facts,
                 kind=row.get("type") or "",
@@ -64,15 +65,18 @@ class HotpotQA(Task):
         return answer is not None and normalize_answer(answer) == normalize_answer(sample.answer)
 
     def render_gold(self, sample: Sample) -> str:
-        sentences = {(p.title, i): s.strip() for p in sample.passages for i, s in enumerate(p.sentences)}
-        steps = []
-        for i, (title, index) in enumerate(sample.supporting_facts, 1):
-            if (title, index) not in sentences:  # a few official rows point past the paragraph's end
-                continue
-            steps.append(f"Q{i}. Which page mentions {title}?\n{title}: {sentences[title, index]}")
-        if not steps:
+        if not sample.facts:
             raise InvalidInput(f"row {sample.id} has no `supporting_facts` in its `context`, so the gold teacher has nothing to answer with")
+        titles = {title for title, _ in sample.supporting_facts}
+        about = [max((title for title in titles if fact.startswith(f"{title}: ")), key=len) for fact in sample.facts]
+        steps = [f"Q{i}. Which page mentions {title}?\n{fact}" for i, (title, fact) in enumerate(zip(about, sample.facts, strict=True), 1)]
         return "\n".join([*steps, f"Final answer: {sample.question}", f"The answer is {sample.answer}."])
+
+
+def _facts(passages: list[Passage], supporting: list[tuple[str, int]]) -> list[str]:
+    """Supporting sentences with their titles; a few official rows point past a paragraph's end, and those give none."""
+    sentences = {(passage.title, i): sentence.strip() for passage in passages for i, sentence in enumerate(passage.sentences)}
+    return [f"{title}: {sentences[title, index]}" for title, index in supporting if (title, index) in sentences]
 
 
 def normalize_answer(text: str) -> str:

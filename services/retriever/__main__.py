@@ -18,7 +18,8 @@ def main() -> None:
     try:
         embedder = load_embedder(os.environ)
     except ServiceError as error:
-        sys.exit(f"retriever: {error}")
+        sys.stderr.write(f"retriever: {error}\n")
+        raise SystemExit(2) from None
     logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG and remarks on every query without words
     serve(create_app(Library(IndexStore(root.resolve()), embedder)), 8003)
 

@@ -1,4 +1,4 @@
-"""Embeddings by sentence-transformers, on the CPU unless told otherwise. The only file that imports it."""
+"""Embeddings by sentence-transformers, on the CPU unless told otherwise. The only file that imports it and its hub client."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,10 +37,11 @@ def load_embedder(settings: Mapping[str, str]) -> SentenceTransformersEmbedder:
 
     Raises InvalidInput when it cannot be loaded. HF_HUB_OFFLINE=1 keeps the hub's client to its cache.
     """
-    from sentence_transformers import SentenceTransformer
-
     name = settings.get("EMBEDDER", "")
     source = name or str(_bundled_folder())
+
+    from sentence_transformers import SentenceTransformer
+
     try:
         # pickled weights and code from the hub are refused
         model = SentenceTransformer(
@@ -50,7 +51,7 @@ def load_embedder(settings: Mapping[str, str]) -> SentenceTransformersEmbedder:
         raise InvalidInput(
             f"EMBEDDER: {source} cannot be loaded ({_first_line(error)}); name a folder, or a model that is in the hub's cache"
         ) from error
-    identity = _folder_identity(Path(source), name or _BUNDLED) if Path(source).is_dir() else f"{name}@{_revision(model)}"
+    identity = _folder_identity(Path(source), name or _BUNDLED) if Path(source).is_dir() else f"{name}@{_revision(name)}"
     return SentenceTransformersEmbedder(
         model, identity, query_prefix=settings.get("EMBEDDER_QUERY_PREFIX", ""), passage_prefix=settings.get("EMBEDDER_PASSAGE_PREFIX", "")
     )
@@ -75,11 +76,15 @@ def _folder_identity(folder: Path, name: str) -> str:
     return f"{Path(name).name}@sha256:{digest.hexdigest()[:16]}"
 
 
-def _revision(model: Any) -> str:
-    revision = getattr(getattr(model[0], "auto_model", model[0]).config, "_commit_hash", None)
-    if not revision:
-        raise InvalidInput("EMBEDDER: the model's revision on the hub is unknown; download it and give its folder")
-    return str(revision)
+def _revision(name: str) -> str:
+    """Commit of the hub model that was just loaded: the hub's cache keeps its files in a folder of that name."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in ("modules.json", "config.json"):
+        path = try_to_load_from_cache(name, file)
+        if isinstance(path, str):
+            return Path(path).parent.name
+    raise InvalidInput(f"EMBEDDER: the revision of {name} is not in the hub's cache; download the model and name its folder")
 
 
 def _first_line(error: Exception) -> str:

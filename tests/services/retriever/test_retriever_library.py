@@ -56,10 +56,10 @@ def test_k_above_the_count_returns_all(tmp_path: Path, method: SearchMethod) -> 
     assert sorted(found(shelf, "dogs bark", method, k=100)) == ["Cat", "Dog", "Eagle", "Whale"]
 
 
-def test_a_query_without_known_words_has_no_say_of_bm25_in_hybrid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("query", ["zebra zebras", "What is it that they did of most?"])
+def test_a_query_without_words_to_find_leaves_hybrid_to_the_vectors(tmp_path: Path, query: str) -> None:
     shelf = library(tmp_path)
     put(shelf, ANIMALS)
-    query = "zebra zebras"
     assert found(shelf, query, k=4) == found(shelf, query, SearchMethod.DENSE, k=4)
     bm25 = shelf.search(SearchRequest(queries=[query], k=4, method=SearchMethod.BM25)).hits[0]
     assert [hit.score for hit in bm25] == [0.0] * 4

