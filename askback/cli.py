@@ -17,6 +17,7 @@ from askback.contracts.student import AskRequest, Resolver
 from askback.local.settings import LocalSettings
 from askback.local.stack import Stack
 from askback.loop.config import RunConfig, load_config, overridden
+from askback.loop.preflight import preflight
 from askback.loop.progress import Reporter
 from askback.loop.run import Run
 from askback.loop.services import Services, connect
@@ -62,6 +63,8 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool) -> None:
     if not run_id.replace("-", "").replace("_", "").replace(".", "").isalnum() or run_id.startswith("."):
         raise InvalidInput(f"--id: {run_id!r} may have letters, digits, dots, dashes and underscores only")
     store = RunStore(Path("runs"), run_id)
+    if not store.manifest("sample"):
+        preflight(config)
     reporter.say(f"run {run_id} in {store.folder}/")
     try:
         with _stack_if_needed(reporter):
@@ -158,3 +161,7 @@ def main() -> None:
 def _fail(error: BaseException, code: int) -> None:
     typer.echo(f"askback: {error}", err=True)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

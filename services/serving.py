@@ -59,6 +59,7 @@ def _answer(error: ServiceError) -> JSONResponse:
 def serve(app: FastAPI, default_port: int) -> None:
     """Run `app` on ASKBACK_HOST (loopback by default) and PORT until a signal ends it."""
     logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO").upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line for every call to a neighbour says nothing
     port = os.environ.get("PORT", str(default_port))
     if not port.isdigit():
         sys.exit(f"PORT: {port!r} is not a number")  # exit code 1, one line: the service was deployed wrongly
