@@ -16,7 +16,7 @@ install: .venv/installed ## Create .venv with everything the embedded stack and 
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "askback needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --python $(BIN)/python --quiet $(TORCH) -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode $(TORCH) -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 demo: install ## Run the whole loop on the sample: real engine, real training, report and slides (about 10 minutes)

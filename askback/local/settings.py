@@ -67,6 +67,7 @@ class LocalSettings:
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
             "HF_HUB_OFFLINE": "1",
+            "EMBEDDER_LOAD": "first-use",  # most runs on one machine never retrieve, and the model's libraries take 700 MB
             "TOKENIZERS_PARALLELISM": "false",
             "TEACHER_CONFIG": str(self.root / "configs" / "teacher.toml"),
         }

@@ -91,7 +91,7 @@ class Run:
         traces = traces_of(rows_of(self._samples("train"), self.store.read_records("harvest.jsonl", HarvestRecord)))
         kept, steps = tracks.select(config.tracks, task, traces, config.seed)
         built = tracks.build(task, kept, config.harvest.max_questions)
-        built["preference"], pair_steps = tracks.select_pairs(config.tracks, task, built["preference"], len(kept), config.seed)
+        built["preference"], pair_steps = tracks.select_pairs(config.tracks, task, kept, built["preference"], config.seed)
         steps += pair_steps
         counts: dict[str, object] = {name: self.store.write_records(f"tracks/{name}.jsonl", rows) for name, rows in built.items()}
         card = data_card.card(config, task, traces, steps, built)

@@ -43,12 +43,11 @@ def select(config: TracksConfig, task: Task, traces: Sequence[Trace], seed: int)
     return kept, steps
 
 
-def select_pairs(config: TracksConfig, task: Task, pairs: Sequence[Row], rows: int, seed: int) -> tuple[list[Row], list[Step]]:
-    """The pairs with their classes balanced again: drafts are wrong more often on one class than on the other.
-
-    `rows` is the number of rows that could have become pairs.
-    """
-    steps: list[Step] = [{"filter": "pairs: the draft is wrong", "before": rows, "after": len(pairs)}]
+def select_pairs(config: TracksConfig, task: Task, traces: Sequence[Trace], pairs: Sequence[Row], seed: int) -> tuple[list[Row], list[Step]]:
+    """The pairs made from `traces`, with their classes balanced again: drafts are wrong more often on one class than on the other."""
+    made = {pair.sample_id for pair in pairs}
+    steps: list[Step] = []
+    _filtered(steps, task, "pairs: the draft is wrong", _gold, list(traces), [trace for trace in traces if trace.sample.id in made])
     if config.balance and task.choices:
         pairs = _filtered(steps, task, "pairs: classes balanced", _label, list(pairs), balanced(pairs, _label, seed))
     return list(pairs), steps

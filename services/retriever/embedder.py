@@ -19,9 +19,14 @@ _UNIT_TOLERANCE = 1e-3
 class Embedder(Protocol):
     """Embeds texts. `identity` names the model with its revision or hash: equal identities give comparable vectors."""
 
-    identity: str
-    query_prefix: str
-    passage_prefix: str
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def query_prefix(self) -> str: ...
+
+    @property
+    def passage_prefix(self) -> str: ...
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of the texts, float32 of shape (len(texts), dimension). Callable from several threads."""
