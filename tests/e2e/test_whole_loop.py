@@ -71,15 +71,16 @@ def job_running(workspace: Workspace) -> bool:
     return False
 
 
-def trainer_worker() -> int:
-    """Process id of the Celery worker that trains, found as an operator would."""
+def trainer_worker(workspace: Workspace) -> int:
+    """Process id of the Celery worker that trains: the one among supervisord's children."""
+    supervisord = (workspace.path / "var" / "supervisord.pid").read_text().strip()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes()
-            environment = (process / "environ").read_bytes()
+            parent = (process / "stat").read_text().rsplit(")", 1)[1].split()[1]
         except OSError:
             continue
-        if b"services.trainer.tasks" in command and f"TRAINER_PORT={int(FIRST_PORT) + 4}".encode() in environment:
+        if b"services.trainer.tasks" in command and parent == supervisord:
             return int(process.name)
     raise AssertionError("no trainer worker is running")
 
@@ -96,7 +97,7 @@ def run(workspace: Workspace) -> Path:
     assert not (folder / "manifests" / "harvest.json").exists(), "the kill came too late to show anything"
     second = workspace.start("run", "tiny.toml", "--id", "k")
     wait_for(lambda: job_running(workspace), "a training step")
-    os.kill(trainer_worker(), signal.SIGKILL)
+    os.kill(trainer_worker(workspace), signal.SIGKILL)
     assert second.wait(900) == 0, (workspace.path / "cli.log").read_text()[-3000:]
     return folder
 
