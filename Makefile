@@ -29,10 +29,11 @@ down: install ## Stop them
 	$(BIN)/askback down
 
 test: check ## Lint, types, import rules, unit and integration tests with real engines
-	$(BIN)/pytest
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not e2e"
+	$(BIN)/pytest -q -m e2e
 
-unit: install ## Unit tests only: seconds
-	$(BIN)/pytest -m "not e2e"
+unit: install ## Unit tests only
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not e2e"
 
 check: lint types imports ## Everything that reads the code without running it
 

@@ -34,8 +34,8 @@ app.conf.update(
         # worker's short timeout would send another service's hour-long job to a second worker.
         "global_keyprefix": "evaluator:",
         # Scoring takes seconds and may be repeated, so a killed worker's job is taken up after this many seconds.
-        "visibility_timeout": 60,
-        "unacked_restore_interval": 10,
+        "visibility_timeout": float(os.environ.get("EVALUATOR_RETRY_S") or 60),
+        "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "socket_connect_timeout": 5.0,
     },

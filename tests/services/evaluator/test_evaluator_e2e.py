@@ -42,7 +42,8 @@ def free_port() -> int:
 def start(tmp_path: Path, runs_dir: Path) -> Iterator[Start]:
     """Start processes with one environment; all are ended after the test."""
     started: list[subprocess.Popen[bytes]] = []
-    settings = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "RUNS_DIR": str(runs_dir), "PORT": str(free_port())}
+    redis = f"redis://127.0.0.1:{free_port()}/0"
+    settings = {"REDIS_URL": redis, "RUNS_DIR": str(runs_dir), "PORT": str(free_port()), "EVALUATOR_RETRY_S": "10"}
 
     def start(*command: str) -> subprocess.Popen[bytes]:
         with (tmp_path / f"process{len(started)}.log").open("wb") as log:
