@@ -1,5 +1,9 @@
 # Every target is one step that a person would type. `make help` lists them.
 PYTHON ?= python3
+ifneq (,$(wildcard .env))
+include .env
+export $(shell sed -n 's/^\([A-Z_]*\)=.*/\1/p' .env)
+endif
 BIN := .venv/bin
 # Torch comes as a CPU build: from a folder of wheels where PIP_FIND_LINKS names one, else from PyTorch's own index.
 TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)

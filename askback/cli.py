@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from askback.contracts.errors import BudgetExceeded, Conflict, InvalidInput, NotFound, ServiceError
-from askback.contracts.student import AskRequest, Resolver
+from askback.contracts.records import Draft
+from askback.contracts.student import AskRequest, ClarifyRequest, Resolver
 from askback.local.settings import LocalSettings
 from askback.local.stack import Stack
 from askback.loop.config import RunConfig, load_config, overridden
@@ -112,15 +113,29 @@ def ask(
       askback ask "Is the Amazon River in Peru?" --resolver none --adapter base
     """
     request = AskRequest(task=task, question=question, resolver=resolver, adapter=adapter)
-    answer = _with_services(lambda services: services.student.ask(request), check=False)
-    sure = f"  (P(yes) = {answer.draft.p_yes:.2f})" if answer.draft.p_yes is not None else ""
-    typer.echo(f"draft     {answer.draft.answer}{sure}")
-    for asked in answer.draft.questions:
-        typer.echo(f"asks      {asked}")
+    try:
+        answer = _with_services(lambda services: services.student.ask(request), check=False)
+    except NotFound as error:
+        _show_draft(_with_services(lambda services: services.student.clarify(_clarify(request)), check=False).draft)
+        raise NotFound(f"nobody answered: {error}; name a live teacher (see README), or use --resolver none") from error
+    _show_draft(answer.draft)
     for exchange in answer.exchanges:
         typer.echo(f"answered  {exchange.answer}  ({answer.answered_by})")
-    sure = f"  (P(yes) = {answer.final.p_yes:.2f})" if answer.final.p_yes is not None else ""
-    typer.echo(f"rewrite   {answer.final.answer or answer.final.text}{sure}")
+    typer.echo(f"rewrite   {answer.final.answer or answer.final.text}{_sure(answer.final.p_yes)}")
+
+
+def _clarify(request: AskRequest) -> ClarifyRequest:
+    return ClarifyRequest(task=request.task, question=request.question, adapter=request.adapter)
+
+
+def _show_draft(draft: Draft) -> None:
+    typer.echo(f"draft     {draft.answer}{_sure(draft.p_yes)}")
+    for asked in draft.questions:
+        typer.echo(f"asks      {asked}")
+
+
+def _sure(p_yes: float | None) -> str:
+    return f"  (P(yes) = {p_yes:.2f})" if p_yes is not None else ""
 
 
 def _named_elsewhere() -> dict[str, str]:

@@ -59,6 +59,8 @@ class Backend(Record):
     model: str
     fallback: list[str]
     active: bool
+    missing: str = ""
+    """What keeps the backend from answering, such as a key that is not set; empty when it can be asked."""
 
 
 class BackendsResponse(Record):

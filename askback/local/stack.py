@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from askback.contracts.errors import InvalidInput, ServiceError
+from askback.local.ownership import claimed, forget
 from askback.local.processes import Processes
 from askback.local.settings import LocalSettings
 from askback.loop.progress import Reporter
@@ -32,6 +33,10 @@ class Stack:
 
     def up(self) -> None:
         """Start everything and wait until every service is ready; raises when a port is taken or a process dies."""
+        forget(self._mark)
+        self._start()
+
+    def _start(self) -> None:
         if not self.running():
             self._check_ports()
             self._prepare_model()
@@ -39,19 +44,25 @@ class Stack:
         self._wait_ready()
 
     def down(self) -> None:
+        """Stop everything; a stopped stack stays as it is."""
         self._processes.stop()
+        forget(self._mark)
+
+    @property
+    def _mark(self) -> Path:
+        return self._settings.home / "stack-of-a-run"
 
     @contextmanager
     def started(self) -> Iterator[None]:
-        """The stack for the length of a block; one that ran before keeps running."""
-        was_running = self.running()
-        try:
-            self.up()
-            yield
-        finally:
-            if not was_running:
-                self._reporter.say("stopping the services ...")
-                self.down()
+        """The stack for the length of a block. One that a person started keeps running; one that a killed run left is ended."""
+        with claimed(self._mark, self.running()) as mine:
+            try:
+                self._start()
+                yield
+            finally:
+                if mine:
+                    self._reporter.say("stopping the services ...")
+                    self.down()
 
     def _check_ports(self) -> None:
         for name, port in self._settings.ports().items():

@@ -30,7 +30,7 @@ class DataConfig(Section):
     """Rows of the stratified training sub-sample; fewer when the data has fewer."""
     dev: int = Field(default=229, ge=1)
     recordings: list[str] = []
-    """JSONL files of recorded teacher answers, relative to `path`."""
+    """JSONL files of recorded teacher answers, relative to `path`; a dataset from the hub has none."""
     corpus: str = ""
     """JSONL file of passages to retrieve from, relative to `path`; empty for tasks without retrieval."""
 

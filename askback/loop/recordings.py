@@ -41,6 +41,11 @@ def read_recordings(files: Iterable[Path], wanted: set[str]) -> list[Recording]:
     return recordings
 
 
+def recording_files(config: RunConfig) -> list[Path]:
+    """The configured files beside the local data; a dataset from the hub has none."""
+    return [Path(config.data.path) / name for name in config.data.recordings] if config.data.path else []
+
+
 def gold_recordings(task: Task, samples: Iterable[Sample]) -> list[Recording]:
     """The dataset's annotations as answers of the `gold` backend; rows without annotations have none."""
     return [
@@ -64,8 +69,9 @@ async def prepare_teacher(config: RunConfig, samples: Sequence[Sample], teacher:
     wanted = config.harvest.teacher
     if wanted not in backends:
         raise InvalidInput(f"harvest.teacher: the teacher service has no backend {wanted!r}; it has {', '.join(backends)}")
+    if backends[wanted].missing and not backends[wanted].fallback:
+        raise InvalidInput(f"harvest.teacher: backend {wanted!r} cannot answer: {backends[wanted].missing}")
     if "gold" in backends:
         await upload(teacher, "gold", gold_recordings(task_named(config.task), samples))
-    if backends[wanted].kind == "replay" and config.data.recordings:
-        files = [Path(config.data.path) / name for name in config.data.recordings]
-        await upload(teacher, wanted, read_recordings(files, {sample.id for sample in samples}))
+    if backends[wanted].kind == "replay":
+        await upload(teacher, wanted, read_recordings(recording_files(config), {sample.id for sample in samples}))

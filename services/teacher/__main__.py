@@ -35,7 +35,9 @@ def compose(environment: Mapping[str, str]) -> Teacher:
         return RecordedBackend(spec.name, recordings)
 
     backends = {spec.name: build(spec) for spec in config.backends}
-    return Teacher(config, backends, PaidAnswers(database), recordings, ActiveBackend(database, config))
+    keys = {spec.name: spec.api_key_env for spec in config.backends if isinstance(spec, OpenAISpec) and spec.api_key_env}
+    missing = {name: f"{key} is not set where the teacher runs" for name, key in keys.items() if not environment.get(key, "").strip()}
+    return Teacher(config, backends, PaidAnswers(database), recordings, ActiveBackend(database, config), missing)
 
 
 def main() -> None:

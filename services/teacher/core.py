@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from askback.contracts.errors import InvalidInput, NotFound, ServiceError, UpstreamRejected, UpstreamUnavailable
 from askback.contracts.teacher import Backend as BackendInfo
@@ -34,9 +35,16 @@ class Teacher:
     """Configured backends behind one cache."""
 
     def __init__(
-        self, config: TeacherConfig, backends: Mapping[str, Backend], answers: PaidAnswers, recordings: Recordings, active: ActiveBackend
+        self,
+        config: TeacherConfig,
+        backends: Mapping[str, Backend],
+        answers: PaidAnswers,
+        recordings: Recordings,
+        active: ActiveBackend,
+        missing: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`backends` holds one backend for each name in `config`."""
+        """`backends` holds one backend for each name in `config`; `missing` says of some what keeps them from answering."""
+        self._missing = missing
         self._specs = config.by_name()
         self._backends = backends
         self._answers = answers
@@ -104,7 +112,10 @@ class Teacher:
         active = self._active.name
         return BackendsResponse(
             backends=[
-                BackendInfo(name=s.name, kind=s.kind, model=s.model, fallback=s.fallback, active=s.name == active) for s in self._specs.values()
+                BackendInfo(
+                    name=s.name, kind=s.kind, model=s.model, fallback=s.fallback, active=s.name == active, missing=self._missing.get(s.name, "")
+                )
+                for s in self._specs.values()
             ]
         )
 

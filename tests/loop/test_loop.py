@@ -21,7 +21,7 @@ RAW = {
     "task": "strategyqa",
     "seed": 3,
     "base_model": "Smol",
-    "data": {"path": str(ROOT / "data/sample/strategyqa"), "recordings": ["teacher.jsonl"], "train": 104, "dev": 20},
+    "data": {"path": str(ROOT / "data/sample/strategyqa"), "recordings": ["teacher.jsonl"], "train": 106, "dev": 20},
     "adapters": [
         {"name": "direct", "track": "direct"},
         {"name": "dialogue", "track": "dialogue"},
@@ -59,12 +59,12 @@ async def test_every_row_is_accounted_for_and_its_teacher_is_named(tmp_path: Pat
     run = make_run(tmp_path, services)
     await run.until("tracks")
     records = run.store.read_records("harvest.jsonl", HarvestRecord)
-    assert len(records) == 3 * 104
+    assert len(records) == 3 * 106
     backends = {record.backend for record in records if record.stage is HarvestStage.TEACHER}
     assert backends == {"replay", "gold"}
     counts = run.store.manifest("harvest")["counts"]  # type: ignore[index]
-    assert (counts["rows"], counts["done"], counts["failed"]) == (104, 104, 0)
-    assert sum(counts["backends"].values()) == 104
+    assert (counts["rows"], counts["done"], counts["failed"]) == (106, 106, 0)
+    assert sum(counts["backends"].values()) == 106
 
 
 async def test_a_stopped_harvest_goes_on_where_it_was(tmp_path: Path, services: Services, engine: ScriptedEngine) -> None:
