@@ -46,7 +46,7 @@ def _stage_command(last: str, text: str) -> None:
     ) -> None:
         resolved = overridden(load_config(config), data, teacher, limit)
         run_id = run_id or f"{resolved.name}-{datetime.now():%Y%m%d-%H%M%S}"
-        _run(resolved, run_id, last, retry_errors)
+        _run(resolved, run_id, last, retry_errors=retry_errors)
 
 
 _EXAMPLES = (
@@ -59,7 +59,18 @@ _stage_command("train", "Run up to the trained adapters.\n\nExample:\n\n  askbac
 _stage_command("evaluate", "Run up to the predictions.\n\nExample:\n\n  askback evaluate configs/demo.toml --id first")
 
 
-def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool) -> None:
+@app.command()
+def report(config: ConfigFile, run_id: Annotated[str, typer.Option("--id", help="The run's id.")]) -> None:
+    """Write the report, plots and slides of a run again, from the scores that it has.
+
+    Example:
+
+      askback report runs/first/config.toml --id first
+    """
+    _run(load_config(config), run_id, "report", redo=("report",))
+
+
+def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, redo: tuple[str, ...] = ()) -> None:
     reporter = Reporter()
     if not run_id.replace("-", "").replace("_", "").replace(".", "").isalnum() or run_id.startswith("."):
         raise InvalidInput(f"--id: {run_id!r} may have letters, digits, dots, dashes and underscores only")
@@ -69,7 +80,7 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool) -> None:
     reporter.say(f"run {run_id} in {store.folder}/")
     try:
         with _stack_if_needed(reporter):
-            _with_services(lambda services: Run(config, store, services, reporter, retry_errors).until(last))
+            _with_services(lambda services: Run(config, store, services, reporter, retry_errors, redo).until(last))
     except (KeyboardInterrupt, ServiceError):
         reporter.say(f"run {run_id} stopped; the same command with --id {run_id} continues it")
         raise

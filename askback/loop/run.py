@@ -34,14 +34,16 @@ class Run:
     services: Services
     reporter: Reporter
     retry_errors: bool = False
+    """Try the harvest's failed rows again, and redo all that follows."""
+    redo: tuple[str, ...] = ()
+    """Stages to do again."""
 
     async def until(self, last: str) -> None:
         """Do every stage up to `last` that is not complete yet."""
         with self.store.locked():
             self._keep_config()
             await self._check_base_model()
-            if self.retry_errors:
-                self.store.reopen(STAGES[STAGES.index("harvest") :])
+            self.store.reopen(STAGES[STAGES.index("harvest") :] if self.retry_errors else self.redo)
             for name in STAGES[: STAGES.index(last) + 1]:
                 await self._stage(name)
 

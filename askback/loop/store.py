@@ -88,11 +88,11 @@ class RunStore:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def reopen(self, stages: Iterable[str]) -> None:
-        """Count `stages` as not done; their files stay until they are written anew."""
+        """Count `stages` as not done. Predictions go, since the evaluate stage keeps those that it finds; other files are written anew."""
         for stage in stages:
             self.path("manifests", f"{stage}.json").unlink(missing_ok=True)
-        for predictions in self.path("predictions").glob("*.jsonl"):
-            predictions.unlink()
+            for predictions in self.path("predictions").glob("*.jsonl") if stage == "evaluate" else ():
+                predictions.unlink()
 
     def complete(self, stage: str, started: float, files: Iterable[str], counts: dict[str, Any]) -> None:
         """Write the stage's manifest: from here on the stage is done and is never redone."""

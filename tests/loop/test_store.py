@@ -40,6 +40,15 @@ def test_the_manifest_says_that_a_stage_is_complete(tmp_path: Path) -> None:
     assert json.loads(store.path("manifests", "tracks.json").read_text())["counts"] == {"a": 1}
 
 
+def test_reopening_the_report_keeps_the_predictions(tmp_path: Path) -> None:
+    store = RunStore(tmp_path, "r")
+    store.write_text("predictions/base.direct.jsonl", "{}\n")
+    store.complete("report", time.time(), [], {})
+    store.reopen(["report"])
+    assert store.manifest("report") is None
+    assert store.path("predictions", "base.direct.jsonl").exists()
+
+
 def test_reopening_forgets_manifests_and_predictions(tmp_path: Path) -> None:
     store = RunStore(tmp_path, "r")
     store.write_text("predictions/base.direct.jsonl", "{}\n")
