@@ -18,7 +18,7 @@ from askback.loop.patience import patiently
 from askback.loop.progress import Bar
 from askback.loop.services import Services
 from askback.tasks import Task
-from askback.tasks.dialogue import answers_of, pair
+from askback.tasks.dialogue import pair
 
 Keep = Callable[[HarvestRecord], None]
 
@@ -152,7 +152,7 @@ class _Steps:
                 question_id=sample.id,
                 passages=sample.passages,
                 mode=AnswerMode.REWRITE,
-                exchanges=pair(draft.questions, answers_of(reply)),
+                exchanges=pair(draft.questions, self._task.teacher_answers(reply.text)),
             )
         )
         version = self._task.prompt_version("rewrite")

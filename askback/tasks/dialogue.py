@@ -2,12 +2,7 @@
 
 from collections.abc import Sequence
 
-from askback.contracts.records import Exchange, TeacherReply
-
-
-def answers_of(reply: TeacherReply) -> list[str]:
-    """What the student may read of a reply: the answers, or the free thought; never the verdict."""
-    return [exchange.answer for exchange in reply.exchanges] or [reply.thought]
+from askback.contracts.records import Exchange
 
 
 def pair(questions: Sequence[str], answers: Sequence[str]) -> list[Exchange]:

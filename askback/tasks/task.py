@@ -86,6 +86,10 @@ class Task(ABC):
         """A teacher's text as exchanges, thought and verdict; raises UpstreamRejected when it has no verdict."""
         return teacher_text.parse(text, self.parse_answer)
 
+    def teacher_answers(self, text: str) -> list[str]:
+        """What a student may read of a teacher's text at test time; raises UpstreamRejected when that cannot be told."""
+        return teacher_text.answers(text, self.parse_answer)
+
     def prompt_version(self, role: str) -> str:
         """Short hash of the role's prompt file, stored with every row that was made with it."""
         return f"{role}-{sha256(prompts.template(self.name, role).encode()).hexdigest()[:8]}"

@@ -29,6 +29,16 @@ def parse(text: str, parse_answer: Callable[[str], str | None]) -> TeacherReply:
     return TeacherReply(exchanges=exchanges, thought=thought, answer=answer, text=text)
 
 
+def answers(text: str, parse_answer: Callable[[str], str | None]) -> list[str]:
+    """What a student may read of a reply: the answers to the questions, else the free thought. Never the verdict.
+
+    Answers to questions need no verdict behind them. A free thought without one raises UpstreamRejected, since there is no
+    telling where its conclusion begins.
+    """
+    exchanges = _exchanges(_split_at_verdict(text)[0])
+    return [exchange.answer for exchange in exchanges] or [parse(text, parse_answer).thought]
+
+
 def _split_at_verdict(text: str) -> tuple[str, str]:
     """(reasoning, verdict): behind `Final answer:` where there is one, else at the last `the answer is`."""
     lines = text.strip().splitlines()

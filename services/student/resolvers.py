@@ -9,7 +9,7 @@ from askback.contracts.retriever import SearchRequest
 from askback.contracts.student import AskRequest, Resolver
 from askback.contracts.teacher import ChatRequest
 from askback.tasks import task_named
-from askback.tasks.dialogue import answers_of, pair
+from askback.tasks.dialogue import pair
 
 UNANSWERED = "I do not know."
 
@@ -49,7 +49,7 @@ class Resolvers:
         messages = task.prompt("teacher", request.question, passages=request.passages, draft=draft)
         metadata = {"question_id": request.question_id} if request.question_id else {}
         reply = await self._teacher.chat(ChatRequest(model=backend, messages=messages, metadata=metadata))
-        answers = answers_of(task.parse_teacher(reply.text))
+        answers = task.teacher_answers(reply.text)
         return Resolution(pair(draft.questions, answers), reply.backend, reply.usage)
 
     async def _passages(self, request: AskRequest, draft: Draft) -> Resolution:

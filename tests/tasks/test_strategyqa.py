@@ -3,7 +3,7 @@ import pytest
 from askback.contracts.errors import InvalidInput, UpstreamRejected
 from askback.contracts.records import Draft, Exchange
 from askback.tasks import task_named
-from askback.tasks.dialogue import answers_of, pair
+from askback.tasks.dialogue import pair
 
 TASK = task_named("strategyqa")
 ROW = {"qid": "q1", "question": "Can it fly?", "answer": True, "facts": ["It has wings.", "Wings lift."], "decomposition": ["Wings?", "Lift by #1?"]}
@@ -89,7 +89,13 @@ class TestDialogue:
         assert pair([], ["1."]) == pair(["A?"], []) == []
 
     def test_a_free_thought_is_the_answer_where_there_are_no_exchanges(self) -> None:
-        assert answers_of(TASK.parse_teacher("Wings lift. So the answer is yes.")) == ["Wings lift."]
+        assert TASK.teacher_answers("Wings lift. So the answer is yes.") == ["Wings lift."]
+
+    def test_answers_are_read_without_a_verdict_and_never_with_one(self) -> None:
+        text = "Q1. Wings?\nTwo.\nQ2. Heavy?\nLight.\nFinal answer: Can it fly?\n"
+        assert TASK.teacher_answers(text + "That depends.") == TASK.teacher_answers(text + "The answer is yes.") == ["Two.", "Light."]
+        with pytest.raises(UpstreamRejected, match="no verdict"):
+            TASK.teacher_answers("Wings lift, and so it probably flies.")
 
 
 class TestPrompts:
