@@ -6,6 +6,9 @@ from pydantic import Field
 
 from askback.contracts.records import Draft, Exchange, Passage, Record, Usage
 
+BASE = "base"
+"""Name of the untrained student wherever an adapter is named."""
+
 
 class AnswerMode(StrEnum):
     """How one answer is prompted. Every mode is also a training track's prompt."""

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -29,7 +30,7 @@ class Processes:
 
     def start(self) -> None:
         """Start supervisord in the background; it starts the rest."""
-        if subprocess.run([sys.executable, "-c", "import supervisor"], capture_output=True, check=False).returncode:
+        if find_spec("supervisor") is None:
             raise InvalidInput("the embedded stack needs the packages of askback[local]: run `make install`")
         for folder in ("log", "redis", "models", "jobs", "index"):
             (self._settings.home / folder).mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Condition
-from askback.contracts.student import Resolver
+from askback.contracts.student import BASE, Resolver
 from askback.contracts.trainer import Method, Recipe
 from askback.tasks import TASKS
 
@@ -115,7 +115,7 @@ class RunConfig(Section):
             raise ValueError(f"task: unknown task {self.task!r}; known tasks: {', '.join(TASKS)}")
         known: set[str] = set()
         for adapter in self.adapters:
-            if adapter.name in known or adapter.name == "base":
+            if adapter.name in known or adapter.name == BASE:
                 raise ValueError(f"adapters: the name {adapter.name!r} is taken; give each adapter its own")
             if adapter.init and adapter.init not in known:
                 raise ValueError(f"adapters: {adapter.name!r} starts from {adapter.init!r}, which is not trained before it")
@@ -124,7 +124,7 @@ class RunConfig(Section):
             known.add(adapter.name)
             self.recipe_of(adapter)
         for condition in self.evaluate.conditions:
-            if condition.adapter not in known | {"base"}:
+            if condition.adapter not in known | {BASE}:
                 raise ValueError(f"evaluate.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")
         return self
 

@@ -7,21 +7,18 @@ from hashlib import file_digest
 from askback.contracts.client import StudentClient
 from askback.contracts.errors import ServiceError, UpstreamUnavailable
 from askback.contracts.records import Condition, Prediction, Sample
-from askback.contracts.student import Adapter, AnswerMode, AnswerRequest, AskRequest, Resolver
+from askback.contracts.student import BASE, Adapter, AnswerMode, AnswerRequest, AskRequest, Resolver
 from askback.loop.concurrently import concurrently
 from askback.loop.config import EvaluateConfig
 from askback.loop.patience import patiently
 from askback.loop.progress import Reporter
 from askback.loop.store import RunStore
 
-BASE = "base"
 Predict = Callable[[Sample], Awaitable[Prediction]]
 
 
 def served_name(store: RunStore, adapter: str) -> str:
     """Name under which the engine serves the run's adapter: unique to its weights, because prefix caches key on the name."""
-    if adapter == BASE:
-        return BASE
     with store.path("adapters", adapter, "adapter_model.safetensors").open("rb") as weights:
         return f"{store.run_id}-{adapter}-{file_digest(weights, 'sha256').hexdigest()[:6]}"
 

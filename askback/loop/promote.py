@@ -2,9 +2,8 @@
 
 from askback.contracts.evaluator import Comparison, Scores
 from askback.contracts.records import Record
+from askback.contracts.student import BASE
 from askback.loop.config import PromoteConfig
-
-BASE = "base"
 
 
 class Promotion(Record):

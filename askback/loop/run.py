@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from askback.contracts.errors import InvalidInput
 from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
 from askback.contracts.records import HarvestRecord, Sample
-from askback.contracts.student import DefaultAdapterRequest
+from askback.contracts.student import BASE, DefaultAdapterRequest
 from askback.loop import data_card, promote, tracks
 from askback.loop.config import RunConfig, dump_toml, load_config
 from askback.loop.evaluate import evaluate, load_adapters
@@ -128,8 +128,8 @@ class Run:
     async def _promote(self) -> tuple[list[str], dict[str, object]]:
         scores = Scores.model_validate_json(self.store.path("scores.json").read_text(encoding="utf-8"))
         decision = promote.decide(self.config.promote, scores)
-        names = await load_adapters(self.store, [decision.adapter] if decision.adapter != promote.BASE else [], self.services.student)
-        if decision.adapter != promote.BASE:
+        names = await load_adapters(self.store, [decision.adapter] if decision.adapter != BASE else [], self.services.student)
+        if decision.adapter != BASE:
             await self.services.student.promote(DefaultAdapterRequest(name=names[decision.adapter]))
         self.store.write_text("promotion.json", decision.model_dump_json(indent=1) + "\n")
         self.reporter.say(f"  {decision.reason}")

@@ -14,19 +14,25 @@ def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
     """(place, row) pairs of a JSONL file or a JSON list; `place` is `file:line` or `file, row n`."""
     if not path.is_file():
         raise InvalidInput(f"{path}: no such file; point --data at a folder with the official files")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    if path.suffix == ".json":
-        yield from _json_list(path, text)
-        return
-    for number, line in enumerate(text.split("\n"), 1):
+    yield from _json_list(path, _text(path)) if path.suffix == ".json" else read_jsonl(path)
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+    """(`file:line`, row) pairs of a JSONL file; blank lines are skipped."""
+    # Not splitlines(): it also splits at U+2028 and its kin, which JSON allows inside a text.
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if line.strip():
             try:
                 yield f"{path}:{number}", json.loads(line)
             except json.JSONDecodeError as error:
                 raise InvalidInput(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); each line must be one object") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
 def _json_list(path: Path, text: str) -> Iterator[tuple[str, Any]]:

@@ -11,8 +11,6 @@ from pathlib import Path
 from askback.contracts.records import Draft, Exchange, Message, Passage, Sample, TeacherReply
 from askback.tasks import prompts, teacher_text
 
-ROLES = ("direct", "cot", "context", "clarify", "rewrite", "teacher")
-
 
 class Task(ABC):
     """A benchmark. A new task is one module with a subclass, and one folder of prompts."""

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from askback.contracts.errors import Conflict, InvalidInput, NotFound
-from askback.contracts.student import Adapter, AdaptersResponse
+from askback.contracts.student import BASE, Adapter, AdaptersResponse
 from services.student.engine import Engine
 
-BASE = "base"
 Result = TypeVar("Result")
 
 

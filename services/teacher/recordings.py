@@ -1,12 +1,12 @@
 """Recorded answers: stored by backend, question and sample index; posted over HTTP or read from files at start."""
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.teacher import Recording
+from askback.tasks.datafile import read_jsonl
 from services.teacher.backend import Completion
 from services.teacher.database import Database
 
@@ -77,21 +77,11 @@ def read_files(path: Path) -> Iterator[tuple[str, Recording]]:
     if not files or not all(file.is_file() for file in files):
         raise InvalidInput(f"{path}: no recordings here; `path` must name a JSONL file or a folder of them")
     for file in files:
-        try:
-            # Not splitlines(): it also splits at U+2028 and its kin, which JSON allows inside a text.
-            lines = file.read_text(encoding="utf-8").split("\n")
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{file}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield f"{file}:{number}", _read_row(f"{file}:{number}", line)
+        for place, row in read_jsonl(file):
+            yield place, _read_row(place, row)
 
 
-def _read_row(place: str, line: str) -> Recording:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"{place}: not JSON ({error.msg} at column {error.colno})") from error
+def _read_row(place: str, row: Any) -> Recording:
     if not isinstance(row, dict):
         raise InvalidInput(f"{place}: the row is not an object")
     row = {"question_id": row.get("qid"), "model": "recorded", "sample_index": 0} | row
