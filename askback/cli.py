@@ -163,7 +163,8 @@ def _stack_if_needed(reporter: Reporter) -> AbstractContextManager[None]:
 def _with_services(work: Callable[[Services], Coroutine[Any, Any, Result]], check: bool = True) -> Result:
     async def inner() -> Result:
         async with AsyncExitStack() as stack:
-            services = await connect(stack, {**LocalSettings.of().urls(), **_named_elsewhere()})
+            api_key = os.environ.get("ASKBACK_API_KEY", "").split(",")[0].strip()
+            services = await connect(stack, {**LocalSettings.of().urls(), **_named_elsewhere()}, api_key)
             if check:
                 await services.check()
             return await work(services)

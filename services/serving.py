@@ -1,16 +1,20 @@
 """What every service's HTTP face shares: health routes, errors as `{"error", "detail"}`, and the server's start."""
 
-import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
-from askback.contracts.errors import InvalidInput, ServiceError
+from askback.contracts.errors import ERRORS, InvalidInput, ServiceError
+from services.guard import guarded
+from services.logs import configure_logging
+from services.wire import error_answer
 
 Readiness = Callable[[], Awaitable[str]]
 """Returns an empty text when the service can serve, else what is missing."""
@@ -26,6 +30,7 @@ def create_service(name: str, router: APIRouter, ready: Readiness = always_ready
     app.include_router(router)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -39,28 +44,44 @@ def create_service(name: str, router: APIRouter, ready: Readiness = always_ready
     return app
 
 
-async def _service_error(_: Request, error: Exception) -> JSONResponse:
+async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return _answer(error)
+    return _answer(request, error)
 
 
-async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-    return _answer(InvalidInput(f"{field}: {first['msg']}"))
+    return _answer(request, InvalidInput(f"{field}: {first['msg']}"))
 
 
-def _answer(error: ServiceError) -> JSONResponse:
-    headers = {"retry-after": "1"} if error.status == 503 else None
-    return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status_code=error.status, headers=headers)
+async def _http_error(request: Request, error: Exception) -> Response:
+    """The framework's own refusals: no such route, another verb, a body that is too large."""
+    assert isinstance(error, HTTPException)
+    kinds = {kind.status: kind for kind in ERRORS.values()}
+    kind = kinds.get(error.status_code, InvalidInput)
+    answer = _answer(request, kind(f"{request.method} {request.url.path}: {error.detail}"))
+    answer.status_code = error.status_code
+    answer.headers.update(error.headers or {})
+    return answer
 
 
-def serve(app: FastAPI, default_port: int) -> None:
-    """Run `app` on ASKBACK_HOST (loopback by default) and PORT until a signal ends it."""
-    logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO").upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line for every call to a neighbour says nothing
+def _answer(request: Request, error: ServiceError) -> Response:
+    status, headers, body = error_answer(error, request.url.path)
+    return Response(body, status, headers)
+
+
+def serve(app: ASGIApp, default_port: int) -> None:
+    """Run `app` behind the guard on ASKBACK_HOST (loopback by default) and PORT until a signal ends it."""
+    configure_logging(os.environ)
     port = os.environ.get("PORT", str(default_port))
     if not port.isdigit():
         sys.exit(f"PORT: {port!r} is not a number")  # exit code 1, one line: the service was deployed wrongly
-    uvicorn.run(app, host=os.environ.get("ASKBACK_HOST", "127.0.0.1"), port=int(port), access_log=False, timeout_graceful_shutdown=8)
+    try:
+        safe = guarded(app, os.environ)
+    except InvalidInput as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+    host = os.environ.get("ASKBACK_HOST", "127.0.0.1")
+    uvicorn.run(safe, host=host, port=int(port), access_log=False, log_config=None, timeout_graceful_shutdown=8)

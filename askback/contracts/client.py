@@ -1,8 +1,9 @@
 """Typed clients of the five services. An error answer is raised as the class that the service raised."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel
@@ -25,10 +26,11 @@ class ServiceClient:
         self._http = http
 
     @classmethod
-    def at(cls: type[Client], base_url: str, timeout_s: float = LONGEST_CALL_S) -> Client:
-        """Client for the service at `base_url`, such as `http://127.0.0.1:8002`."""
+    def at(cls: type[Client], base_url: str, timeout_s: float = LONGEST_CALL_S, api_key: str = "") -> Client:
+        """Client for the service at `base_url`, such as `http://127.0.0.1:8002`, with the key that it asks for."""
         limits = httpx.Limits(max_connections=256)
-        return cls(httpx.AsyncClient(base_url=base_url, timeout=httpx.Timeout(timeout_s, connect=5.0), limits=limits))
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        return cls(httpx.AsyncClient(base_url=base_url, headers=headers, timeout=httpx.Timeout(timeout_s, connect=5.0), limits=limits))
 
     async def __aenter__(self: Client) -> Client:
         return self
@@ -48,10 +50,10 @@ class ServiceClient:
         answer = await self.send(verb, path, body)
         return response.model_validate_json(answer.content)
 
-    async def send(self, verb: str, path: str, body: BaseModel | None = None) -> httpx.Response:
+    async def send(self, verb: str, path: str, body: BaseModel | None = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """As `call`, with the raw answer."""
         content = body.model_dump_json() if body is not None else None
-        headers = {"content-type": "application/json"} if content else {}
+        headers = dict(headers or {}) | ({"content-type": "application/json"} if content else {})
         try:
             answer = await self._http.request(verb, path, content=content, headers=headers)
         except httpx.TimeoutException as error:
@@ -80,11 +82,12 @@ def _error_of(answer: httpx.Response, name: str) -> errors.ServiceError:
 class TeacherClient(ServiceClient):
     name = "teacher"
 
-    async def chat(self, request: teacher.ChatRequest) -> teacher.ChatReply:
-        """One chat completion with its provenance."""
+    async def chat(self, request: teacher.ChatRequest, run: str = "") -> teacher.ChatReply:
+        """One chat completion with its provenance, paid for by `run`; raises UpstreamRejected for a text that is not whole."""
         started = time.perf_counter()
-        answer = await self.send("POST", "/v1/chat/completions", request)
+        answer = await self.send("POST", "/v1/chat/completions", request, {"x-askback-run": run} if run else None)
         body, header = answer.json(), answer.headers
+        _check_whole(body["choices"][0], header.get("x-askback-backend", ""))
         used = body.get("usage") or {}
         usage = Usage(
             prompt_tokens=used.get("prompt_tokens", 0),
@@ -109,6 +112,28 @@ class TeacherClient(ServiceClient):
 
     async def activate(self, request: teacher.ActiveBackendRequest) -> teacher.BackendsResponse:
         return await self.call("PUT", "/v1/backends/active", teacher.BackendsResponse, request)
+
+    async def submit_batch(self, request: teacher.BatchRequest) -> teacher.BatchState:
+        return await self.call("POST", "/v1/batches", teacher.BatchState, request)
+
+    async def batch(self, batch_id: str) -> teacher.BatchState:
+        return await self.call("GET", f"/v1/batches/{batch_id}", teacher.BatchState)
+
+    async def batches(self) -> teacher.BatchesResponse:
+        return await self.call("GET", "/v1/batches", teacher.BatchesResponse)
+
+    async def cancel_batch(self, batch_id: str) -> teacher.BatchState:
+        return await self.call("POST", f"/v1/batches/{batch_id}/cancel", teacher.BatchState)
+
+
+def _check_whole(choice: dict[str, Any], backend: str) -> None:
+    reason = choice.get("finish_reason")
+    if reason == "length":
+        raise errors.UpstreamRejected(f"backend {backend!r}: the answer is truncated at its token limit; raise max_tokens")
+    if reason not in (None, "stop"):
+        raise errors.UpstreamRejected(f"backend {backend!r}: the answer ended with finish_reason {reason!r}, which is not a finished text")
+    if not (choice["message"].get("content") or "").strip():
+        raise errors.UpstreamRejected(f"backend {backend!r}: the answer holds no text")
 
 
 class StudentClient(ServiceClient):

@@ -2,11 +2,15 @@
 
     ServiceError (500)
     ├── InvalidInput (422)         the caller's mistake; the text names the field and the remedy
+    │   └── TooLarge (413)         the body is over the service's limit
+    ├── Unauthorized (401)         the service wants a key and got none, or another
     ├── NotFound (404)             an id, adapter, index or recording that does not exist
     ├── Conflict (409)             the resource is busy or exists with other content
     ├── BudgetExceeded (402)       a dollar limit would be passed
+    ├── NotCached (504)            only a cached answer was wanted, and there is none
     ├── UpstreamRejected (502)     an upstream answered, and the answer is unusable
     └── UpstreamUnavailable (503)  an upstream cannot be reached; the same call may succeed later
+        └── DeadlineExceeded (504) the call's time was over before the upstream answered
 
 A service answers `{"error": CLASS NAME, "detail": TEXT}` with the status in brackets; `contracts.client` raises the same
 class on the other side.
@@ -17,12 +21,26 @@ class ServiceError(Exception):
     """Root of all errors that cross a service border."""
 
     status = 500
+    retry_after_s: float | None = None
+    """Seconds after which the same call may succeed, where the raiser knows; sent as Retry-After."""
 
 
 class InvalidInput(ServiceError):
     """The caller's mistake; exit code 2 on the command line."""
 
     status = 422
+
+
+class TooLarge(InvalidInput):
+    """The request's body is over the service's limit."""
+
+    status = 413
+
+
+class Unauthorized(ServiceError):
+    """The service asks for a bearer key."""
+
+    status = 401
 
 
 class NotFound(ServiceError):
@@ -43,6 +61,12 @@ class BudgetExceeded(ServiceError):
     status = 402
 
 
+class NotCached(ServiceError):
+    """The caller would have a cached answer alone, and there is none."""
+
+    status = 504
+
+
 class UpstreamRejected(ServiceError):
     """An upstream answered with something that cannot be used."""
 
@@ -55,5 +79,23 @@ class UpstreamUnavailable(ServiceError):
     status = 503
 
 
-_TREE = (ServiceError, InvalidInput, NotFound, Conflict, BudgetExceeded, UpstreamRejected, UpstreamUnavailable)
+class DeadlineExceeded(UpstreamUnavailable):
+    """The call's time was over before the upstream answered."""
+
+    status = 504
+
+
+_TREE = (
+    ServiceError,
+    InvalidInput,
+    TooLarge,
+    Unauthorized,
+    NotFound,
+    Conflict,
+    BudgetExceeded,
+    NotCached,
+    UpstreamRejected,
+    UpstreamUnavailable,
+    DeadlineExceeded,
+)
 ERRORS: dict[str, type[ServiceError]] = {error.__name__: error for error in _TREE}

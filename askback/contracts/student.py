@@ -73,6 +73,8 @@ class AskRequest(QuestionRequest):
     max_questions: int = Field(default=2, ge=1, le=2)
     one_turn: bool = False
     """Read the answers as one block of facts (track `context`) instead of as a dialogue (track `dialogue`)."""
+    run: str = Field(default="", max_length=128)
+    """The run that pays for the teacher's answers."""
 
 
 class AskResponse(Record):

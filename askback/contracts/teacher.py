@@ -1,5 +1,7 @@
 """Schemas of the teacher service. Chat requests and answers follow OpenAI's chat completions API."""
 
+from typing import Any, Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from askback.contracts.records import Message, Record, Usage
@@ -38,6 +40,8 @@ class Recording(Record):
     model: str = "recorded"
     sample_index: int = 0
     """Position among several recorded answers to one question."""
+    request_hash: str = ""
+    """Hash of the request that it answered, where known; an equal request finds it whatever question it asks."""
 
 
 class RecordingsRequest(Record):
@@ -69,3 +73,111 @@ class BackendsResponse(Record):
 
 class ActiveBackendRequest(Record):
     name: str
+
+
+class BudgetRequest(Record):
+    """A new limit for a budget."""
+
+    limit_usd: float | None = Field(ge=0, allow_inf_nan=False)
+    """Dollars that may be spent in all, those spent already included; null lifts the limit."""
+
+
+class BudgetState(Record):
+    """A budget in dollars. `spent_usd` + `reserved_usd` never passes `limit_usd`, unless the limit was lowered below it."""
+
+    name: str
+    """`total`, or `run:` and the run's id."""
+    limit_usd: float | None
+    """None: no limit."""
+    spent_usd: float
+    reserved_usd: float
+    """What calls under way could cost at most."""
+
+
+class UsageRow(Record):
+    """What a set of upstream calls came to. Cached and recorded answers make no call and are not counted."""
+
+    name: str
+    """What the calls share: a run, a backend, a model, a UTC date such as 2026-03-31, or `total`."""
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    estimated_usd: float
+    """The part of `cost_usd` booked at its upper bound, since it is unknown what the calls cost."""
+
+
+class UsageResponse(Record):
+    """The ledger, summed up in five ways; each list is sorted by name."""
+
+    total: UsageRow
+    by_run: list[UsageRow]
+    by_backend: list[UsageRow]
+    by_model: list[UsageRow]
+    by_day: list[UsageRow]
+    budgets: list[BudgetState]
+
+
+class BatchRequest(Record):
+    """Chat completion requests that may wait for a day and cost half."""
+
+    backend: str = "teacher"
+    """Name of a backend that offers batches; `teacher` means the active one."""
+    requests: list[dict[str, Any]]
+    """Bodies as for /v1/chat/completions; `model` may be left out, and `stream` is ignored."""
+    run: str = ""
+    """The run that pays; empty for none."""
+
+
+class BatchError(Record):
+    """One kind of failure in a batch."""
+
+    kind: str
+    """The upstream's error code, or `status` and its number."""
+    count: int
+    example: str
+    """The first failure of this kind."""
+
+
+BatchStatus = Literal["created", "uploaded", "submitted", "fetching", "completed", "failed", "expired", "cancelled"]
+
+
+class BatchState(Record):
+    """A batch. In the last four statuses it is over: every answer that it brought is in the cache and paid for."""
+
+    id: str
+    backend: str
+    model: str
+    run: str
+    status: BatchStatus
+    cancel_requested: bool = False
+    requests: int
+    """`cached` + `duplicates` + `sent`."""
+    cached: int
+    """Had an answer already."""
+    duplicates: int
+    """Stand twice in this batch, or are under way in another one."""
+    sent: int
+    """Bought here. When the batch is over: `answered` + `unusable` + `failed` + `unanswered`."""
+    answered: int
+    unusable: int
+    """Answered with what cannot be used, such as a text cut off at its token limit; paid for and not kept."""
+    failed: int
+    """Refused by the upstream, at no cost."""
+    unanswered: int
+    """Left without a word when the batch ended early."""
+    cost_usd: float
+    """Booked so far."""
+    errors: list[BatchError]
+    """Failures by kind, the most frequent first."""
+    problem: str = ""
+    """What keeps the batch from going on, such as an upstream that cannot be reached; empty when nothing does."""
+    created_at: float
+    """Unix time in seconds."""
+    finished_at: float | None = None
+
+
+class BatchesResponse(Record):
+    """All batches, the newest first."""
+
+    batches: list[BatchState]

@@ -5,7 +5,7 @@ from functools import partial
 from hashlib import file_digest
 
 from askback.contracts.client import StudentClient
-from askback.contracts.errors import ServiceError, UpstreamUnavailable
+from askback.contracts.errors import BudgetExceeded, ServiceError, UpstreamUnavailable
 from askback.contracts.records import Condition, Prediction, Sample
 from askback.contracts.student import BASE, Adapter, AnswerMode, AnswerRequest, AskRequest, Resolver
 from askback.loop.concurrently import concurrently
@@ -39,7 +39,7 @@ async def evaluate(
     """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept. Returns counts by condition."""
     counts = {}
     for condition in config.conditions:
-        predict = partial(_predict, condition, names[condition.adapter], student)
+        predict = partial(_predict, condition, names[condition.adapter], store.run_id, student)
         counts[condition.name] = await _answer_all(config, condition, samples, predict, store, reporter)
     return counts
 
@@ -67,16 +67,17 @@ async def _answer_all(
 async def _guarded(sample: Sample, predict: Predict) -> Prediction:
     try:
         return await patiently(partial(predict, sample))
-    except UpstreamUnavailable:
+    except (UpstreamUnavailable, BudgetExceeded):
         raise
     except ServiceError as error:
         return Prediction(sample_id=sample.id, answer=None, error=f"{type(error).__name__}: {error}")
 
 
-async def _predict(condition: Condition, adapter: str, student: StudentClient, sample: Sample) -> Prediction:
+async def _predict(condition: Condition, adapter: str, run_id: str, student: StudentClient, sample: Sample) -> Prediction:
     common = {"task": sample.task, "question": sample.question, "question_id": sample.id, "passages": sample.passages, "adapter": adapter}
     if condition.mode in ("assisted", "context"):
-        request = AskRequest(**common, resolver=Resolver(condition.resolver), one_turn=condition.mode == "context")  # type: ignore[arg-type]
+        resolver, one_turn = Resolver(condition.resolver), condition.mode == "context"
+        request = AskRequest(**common, resolver=resolver, one_turn=one_turn, run=run_id)  # type: ignore[arg-type]
         asked = await student.ask(request)
         final, usage = asked.final, asked.usage
         draft, exchanges = asked.draft, asked.exchanges

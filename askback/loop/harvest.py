@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from askback.contracts.errors import ServiceError, UpstreamUnavailable
+from askback.contracts.errors import BudgetExceeded, ServiceError, UpstreamUnavailable
 from askback.contracts.records import Draft, HarvestRecord, HarvestStage, Sample, TeacherReply, Trace
 from askback.contracts.student import AnswerMode, AnswerRequest, ClarifyRequest
 from askback.contracts.teacher import ChatRequest
@@ -69,9 +69,12 @@ def counts_of(rows: Sequence[Row]) -> dict[str, object]:
     return {"rows": len(rows), "done": done, "failed": len(rows) - done, "errors": errors, "backends": backends, "cost_usd": cost}
 
 
-async def harvest(config: HarvestConfig, task: Task, rows: Sequence[Row], services: Services, keep: Keep, bar: Bar) -> None:
-    """Bring every row to its end; a row that fails keeps its error. Raises UpstreamUnavailable when a service stays away."""
-    steps = _Steps(config, task, services, keep)
+async def harvest(config: HarvestConfig, task: Task, rows: Sequence[Row], services: Services, keep: Keep, bar: Bar, run_id: str) -> None:
+    """Bring every row to its end; a row that fails keeps its error.
+
+    Raises UpstreamUnavailable when a service stays away and BudgetExceeded when the teacher's budget ends; a later call goes on.
+    """
+    steps = _Steps(config, task, services, keep, run_id)
 
     async def carry(row: Row) -> None:
         await steps.carry(row)
@@ -84,8 +87,8 @@ async def harvest(config: HarvestConfig, task: Task, rows: Sequence[Row], servic
 class _Steps:
     """The three steps of one row."""
 
-    def __init__(self, config: HarvestConfig, task: Task, services: Services, keep: Keep) -> None:
-        self._config, self._task, self._services, self._keep = config, task, services, keep
+    def __init__(self, config: HarvestConfig, task: Task, services: Services, keep: Keep, run_id: str) -> None:
+        self._config, self._task, self._services, self._keep, self._run_id = config, task, services, keep, run_id
 
     async def carry(self, row: Row) -> None:
         steps = ((HarvestStage.DRAFT, self._draft), (HarvestStage.TEACHER, self._teach), (HarvestStage.REWRITE, self._rewrite))
@@ -99,10 +102,10 @@ class _Steps:
                 return
 
     async def _guarded(self, sample: Sample, stage: HarvestStage, step: Callable[[], Awaitable[HarvestRecord]]) -> HarvestRecord:
-        """The step's record, or one with its error; a service that stays away is not the row's fault and ends the stage."""
+        """The step's record, or one with its error; a service that stays away or money that ends is not the row's fault and ends the stage."""
         try:
             return await patiently(step)
-        except UpstreamUnavailable:
+        except (UpstreamUnavailable, BudgetExceeded):
             raise
         except ServiceError as error:
             return HarvestRecord(sample_id=sample.id, stage=stage, error=f"{type(error).__name__}: {error}")
@@ -127,7 +130,7 @@ class _Steps:
         sample, draft = row.sample, _draft_of(row)
         messages = self._task.prompt("teacher", sample.question, passages=sample.passages, draft=draft)
         request = ChatRequest(model=self._config.teacher, messages=messages, metadata={"question_id": sample.id})
-        answer = await self._services.teacher.chat(request)
+        answer = await self._services.teacher.chat(request, self._run_id)
         record = HarvestRecord(
             sample_id=sample.id,
             stage=HarvestStage.TEACHER,

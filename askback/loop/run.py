@@ -80,7 +80,7 @@ class Run:
         await prepare_teacher(self.config, [*samples, *self._samples("dev")], self.services.teacher)
         rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors)
         with self.reporter.bar("harvest", len(rows)) as bar, self.store.appender(file) as kept:
-            await harvest(self.config.harvest, task_named(self.config.task), rows, self.services, kept.append, bar)
+            await harvest(self.config.harvest, task_named(self.config.task), rows, self.services, kept.append, bar, self.store.run_id)
         counts = counts_of(rows)
         self.reporter.say(f"  {counts['done']} of {counts['rows']} rows harvested, {counts['failed']} failed, ${counts['cost_usd']:.4f}")
         if not counts["done"]:

@@ -28,12 +28,12 @@ class Services:
             raise UpstreamUnavailable(f"not ready: {', '.join(missing)}; start the services with `make up`")
 
 
-async def connect(stack: AsyncExitStack, urls: Mapping[str, str]) -> Services:
-    """Clients for `urls`, closed with `stack`."""
+async def connect(stack: AsyncExitStack, urls: Mapping[str, str], api_key: str = "") -> Services:
+    """Clients for `urls` that carry `api_key`, closed with `stack`."""
     return Services(
-        teacher=await stack.enter_async_context(TeacherClient.at(urls["teacher"])),
-        student=await stack.enter_async_context(StudentClient.at(urls["student"])),
-        retriever=await stack.enter_async_context(RetrieverClient.at(urls["retriever"])),
-        trainer=await stack.enter_async_context(TrainerClient.at(urls["trainer"])),
-        evaluator=await stack.enter_async_context(EvaluatorClient.at(urls["evaluator"])),
+        teacher=await stack.enter_async_context(TeacherClient.at(urls["teacher"], api_key=api_key)),
+        student=await stack.enter_async_context(StudentClient.at(urls["student"], api_key=api_key)),
+        retriever=await stack.enter_async_context(RetrieverClient.at(urls["retriever"], api_key=api_key)),
+        trainer=await stack.enter_async_context(TrainerClient.at(urls["trainer"], api_key=api_key)),
+        evaluator=await stack.enter_async_context(EvaluatorClient.at(urls["evaluator"], api_key=api_key)),
     )

@@ -30,8 +30,10 @@ def main() -> None:
         served_base=env.get("SERVED_BASE_MODEL", "student-base"),
         max_rank=int(env.get("MAX_LORA_RANK", "16")),
     )
+    key = env.get("ASKBACK_API_KEY", "").split(",")[0].strip()
     resolvers = Resolvers(
-        TeacherClient.at(env.get("TEACHER_URL", "http://127.0.0.1:8001")), RetrieverClient.at(env.get("RETRIEVER_URL", "http://127.0.0.1:8003"))
+        TeacherClient.at(env.get("TEACHER_URL", "http://127.0.0.1:8001"), api_key=key),
+        RetrieverClient.at(env.get("RETRIEVER_URL", "http://127.0.0.1:8003"), api_key=key),
     )
     serve(create_app(engine, adapters, resolvers), 8002)
 

@@ -7,7 +7,7 @@ from services.student.resolvers import Resolvers
 
 async def ask(request: AskRequest, answering: Answering, resolvers: Resolvers) -> AskResponse:
     """Run one question through the loop the student was trained for (modes `assisted`)."""
-    shared = request.model_dump(exclude={"resolver", "max_questions", "one_turn"})
+    shared = request.model_dump(exclude={"resolver", "max_questions", "one_turn", "run"})
     clarified = await answering.clarify(ClarifyRequest(**shared, max_questions=request.max_questions))
     resolved = await resolvers.resolve(request, clarified.draft)
     if request.one_turn:

@@ -48,7 +48,7 @@ class Resolvers:
         task = task_named(request.task)
         messages = task.prompt("teacher", request.question, passages=request.passages, draft=draft)
         metadata = {"question_id": request.question_id} if request.question_id else {}
-        reply = await self._teacher.chat(ChatRequest(model=backend, messages=messages, metadata=metadata))
+        reply = await self._teacher.chat(ChatRequest(model=backend, messages=messages, metadata=metadata), request.run)
         answers = task.teacher_answers(reply.text)
         return Resolution(pair(draft.questions, answers), reply.backend, reply.usage)
 

@@ -1,57 +1,131 @@
 """Routes of the teacher."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import StreamingResponse
 
-from askback.contracts.teacher import ActiveBackendRequest, BackendsResponse, ChatRequest, RecordingsRequest, RecordingsResponse
+from askback.contracts.teacher import (
+    ActiveBackendRequest,
+    BackendsResponse,
+    BudgetRequest,
+    BudgetState,
+    RecordingsRequest,
+    RecordingsResponse,
+    UsageResponse,
+)
 from services.serving import create_service
-from services.teacher.answers import UsageResponse
+from services.teacher.backends import Backends
+from services.teacher.budget import Budget
+from services.teacher.cache import AnswerStore
+from services.teacher.chat_door import ChatDoor
 from services.teacher.core import Teacher
-from services.teacher.wire import OpenAIRoute, completion_response, models_body, refuse_unsupported
+from services.teacher.description import describe_chat
+from services.teacher.export import recordings_of
+from services.teacher.ledger import Ledger
+from services.teacher.prometheus_metrics import PrometheusMetrics
+from services.teacher.recordings import Recordings
 
 SETTLE_S = 8.0  # a stop this much slower is worth an answer that is paid for
 
 
-def create_app(teacher: Teacher) -> FastAPI:
+@dataclass(frozen=True)
+class Parts:
+    """All that the teacher is made of."""
+
+    teacher: Teacher
+    backends: Backends
+    recordings: Recordings
+    store: AnswerStore
+    ledger: Ledger
+    budget: Budget
+    metrics: PrometheusMetrics
+    closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """What is to be closed at the end."""
+
+
+def create_app(parts: Parts) -> ChatDoor:
     """The teacher's HTTP face. At shutdown it waits for answers that are paid for and still under way."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await teacher.settle(SETTLE_S)
+        async with parts.closing:
+            yield
+            await parts.teacher.settle(SETTLE_S)
 
     router = APIRouter(lifespan=lifespan)
-    chat_router = APIRouter(route_class=OpenAIRoute)
+    router.include_router(_backend_routes(parts.backends))
+    router.include_router(_recording_routes(parts))
+    router.include_router(_money_routes(parts))
+    app = create_service("teacher", router)
+    describe_chat(app.openapi())
+    return ChatDoor(app, parts.teacher, parts.metrics)
 
-    @chat_router.post("/v1/chat/completions", response_model=None)
-    async def chat(request: ChatRequest) -> JSONResponse:
-        refuse_unsupported(request)
-        return completion_response(await teacher.chat(request))
+
+def _backend_routes(backends: Backends) -> APIRouter:
+    router = APIRouter(tags=["backends"])
 
     @router.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return models_body(teacher.models())
-
-    @router.post("/v1/recordings")
-    async def record(request: RecordingsRequest) -> RecordingsResponse:
-        return RecordingsResponse(stored=await teacher.record(request))
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": "askback"} for name in backends.models()]
+        return {"object": "list", "data": listed}
 
     @router.get("/v1/backends")
-    async def backends() -> BackendsResponse:
-        return teacher.backends()
+    async def list_backends() -> BackendsResponse:
+        return backends.describe()
 
     @router.put("/v1/backends/active")
     async def activate(request: ActiveBackendRequest) -> BackendsResponse:
-        await teacher.activate(request.name)
-        return teacher.backends()
+        await asyncio.to_thread(backends.activate, request.name)
+        return backends.describe()
+
+    return router
+
+
+def _recording_routes(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["recordings"])
+
+    @router.post("/v1/recordings")
+    async def record(request: RecordingsRequest) -> RecordingsResponse:
+        backend = parts.backends.recorded(request.backend)
+        return RecordingsResponse(stored=await asyncio.to_thread(parts.recordings.store, backend.name, request.recordings))
+
+    @router.get("/v1/recordings", response_class=StreamingResponse)
+    async def export(backend: str) -> StreamingResponse:
+        """Paid answers of a backend as JSONL, which a backend of kind `replay` reads."""
+        lines = recordings_of(parts.store, parts.backends.spec(backend).name)
+        return StreamingResponse(lines, media_type="application/x-ndjson")  # a plain iterator, so it is read in a thread
+
+    return router
+
+
+def _money_routes(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["money"])
 
     @router.get("/v1/usage")
     async def usage() -> UsageResponse:
-        return teacher.usage()
+        return parts.ledger.usage(parts.budget.states())
 
-    router.include_router(chat_router)
-    return create_service("teacher", router)
+    @router.get("/v1/budgets")
+    async def budgets() -> list[BudgetState]:
+        return parts.budget.states()
+
+    @router.put("/v1/budgets/total")
+    async def limit_total(request: BudgetRequest) -> list[BudgetState]:
+        await parts.budget.set_limit("total", request.limit_usd)
+        return parts.budget.states()
+
+    @router.put("/v1/budgets/runs/{run}")
+    async def limit_run(run: str, request: BudgetRequest) -> list[BudgetState]:
+        await parts.budget.set_limit(f"run:{run}", request.limit_usd)
+        return parts.budget.states()
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        return Response(parts.metrics.render(), media_type=parts.metrics.content_type)
+
+    return router

@@ -23,6 +23,7 @@ def _http_url(url: str) -> str:
 
 BackendName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Spec(BaseModel):
@@ -59,17 +60,48 @@ class OpenAISpec(_Spec):
     """Environment variable that holds the key; empty for servers without keys."""
     timeout_s: float = Field(default=60.0, gt=0, le=3600)
     """Seconds one try may take."""
-    price_per_million_prompt_usd: Dollars = 0.0
-    price_per_million_completion_usd: Dollars = 0.0
+    deadline_s: float = Field(default=180.0, gt=0, le=86400)
+    """Seconds a request may take in all: waiting for its turn, tries and the pauses between them."""
+    max_tries: int = Field(default=4, ge=1, le=20)
+    """Tries of one request. A 429 is no try: it is waited out until the deadline."""
+    requests_per_minute: Limit | None = None
+    tokens_per_minute: Limit | None = None
+    max_concurrency: int = Field(default=64, ge=1, le=4096)
+    """Calls under way at a time; fewer while the upstream answers 429."""
+    price_per_million_prompt_usd: Dollars | None = None
+    price_per_million_completion_usd: Dollars | None = None
+    """Both or neither. Without them the price is looked up by address and model."""
+    max_completion_tokens: int = Field(default=4096, ge=1)
+    """What a request that names no limit of its own is limited to where tokens cost money, so that its price has an upper bound."""
+    token_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"  # noqa: S105
+    """The field in which that limit is sent."""
+    batch: bool = False
+    """Whether the server has OpenAI's Batch API."""
 
 
 BackendSpec = ReplaySpec | GoldSpec | OpenAISpec
+
+
+class BudgetSpec(BaseModel):
+    """Dollar limits; None for no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    total_usd: Dollars | None = None
+    """Of all that the ledger holds."""
+    run_usd: Dollars | None = None
+    """Of each run, named by the header x-askback-run."""
+    allow_unpriced: list[str] = Field(default_factory=list)
+    """Models that may be called though their price is not known; they are booked at 0 dollars."""
 
 
 class TeacherConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     active: str
+    budget: BudgetSpec = BudgetSpec()
+    cache_memory_mib: int = Field(default=32, ge=0, le=65536)
+    """Memory for answers used of late; the others are read from the store."""
     backends: list[Annotated[BackendSpec, Field(discriminator="kind")]] = Field(min_length=1)
 
     def by_name(self) -> dict[str, BackendSpec]:
@@ -102,6 +134,8 @@ def _cross_check(config: TeacherConfig) -> str:
     if config.active not in names:
         return f"active: {config.active!r} is not a backend; known: {known}"
     for spec in config.backends:
+        if isinstance(spec, OpenAISpec) and (spec.price_per_million_prompt_usd is None) != (spec.price_per_million_completion_usd is None):
+            return f"backend {spec.name!r}: price_per_million_prompt_usd and price_per_million_completion_usd: set both or neither"
         for other in spec.fallback:
             if other not in names:
                 return f"backend {spec.name!r}: fallback: {other!r} is not a backend; known: {known}"

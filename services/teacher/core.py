@@ -1,130 +1,151 @@
-"""The teacher: which backend answers a request, from the cache or anew, and what it cost."""
+"""The teacher: which backend answers a request, from the cache or anew."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from askback.contracts.errors import InvalidInput, NotFound, ServiceError, UpstreamRejected, UpstreamUnavailable
-from askback.contracts.teacher import Backend as BackendInfo
-from askback.contracts.teacher import BackendsResponse, ChatRequest, RecordingsRequest
-from services.teacher.answers import PaidAnswers, UsageResponse, free
-from services.teacher.backend import Backend, Completion
+from askback.contracts.errors import BudgetExceeded, DeadlineExceeded, NotCached, NotFound, ServiceError, UpstreamUnavailable
+from services.teacher.asked import Asked
+from services.teacher.backends import Backends, PaidBackend
+from services.teacher.cache import AnswerStore, RecentAnswers
 from services.teacher.canonical import request_key
-from services.teacher.config import ACTIVE_ALIAS, BackendSpec, OpenAISpec, TeacherConfig
-from services.teacher.flights import Flights
-from services.teacher.recordings import Recordings
-from services.teacher.selection import ActiveBackend
+from services.teacher.completion import Completion
+from services.teacher.config import BackendSpec
+from services.teacher.flights import Emit, Flight, Flights
+from services.teacher.provenance import provenance_of
+from services.teacher.recorded_backend import RecordedBackend
+from services.teacher.sse import DONE
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A completion and where it came from. `completion.cost_usd` is what this very request cost."""
+    """A completion, or the stream of one that is still being written, and where it comes from."""
 
-    completion: Completion
     backend: str
-    cache: str
-    """`hit`, `miss` or `coalesced`."""
     request_hash: str
+    """The cache's key."""
+    cache: str
+    """`hit`, `miss`, or `coalesced` for one who joined a call under way."""
+    completion: Completion | None
+    live: AsyncIterator[bytes] | None = None
+    """Chunks of a stream under way; set where `completion` is not."""
+
+    @property
+    def cost_usd(self) -> float:
+        """What this very request cost; a stream's cost is not known before its end."""
+        return self.completion.cost_usd if self.completion is not None and self.cache == "miss" else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Landed:
+    completion: Completion
+    bought: bool
 
 
 class Teacher:
-    """Configured backends behind one cache."""
+    """Backends behind one cache."""
 
-    def __init__(
-        self,
-        config: TeacherConfig,
-        backends: Mapping[str, Backend],
-        answers: PaidAnswers,
-        recordings: Recordings,
-        active: ActiveBackend,
-        missing: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        """`backends` holds one backend for each name in `config`; `missing` says of some what keeps them from answering."""
-        self._missing = missing
-        self._specs = config.by_name()
-        self._backends = backends
-        self._answers = answers
-        self._recordings = recordings
-        self._active = active
-        self._flights: Flights[Completion] = Flights()
+    def __init__(self, backends: Backends, store: AnswerStore, recent: RecentAnswers) -> None:
+        self._backends, self._store, self._recent = backends, store, recent
+        self._flights: Flights[_Landed] = Flights()
 
-    async def chat(self, request: ChatRequest) -> Answer:
+    def recall(self, asked: Asked) -> Answer | None:
+        """The answer if it is in memory: the short way of a request that was asked before. Raises NotFound for an unknown model."""
+        spec = self._backends.spec(asked.model)
+        key = request_key(spec.name, spec.model, asked.meaning)
+        kept = self._fresh(self._recent.find(key), asked)
+        return Answer(spec.name, key, "hit", kept) if kept is not None else None
+
+    async def ask(self, asked: Asked) -> Answer:
         """Answer from the named backend, else from its fallbacks in order.
 
-        A fallback is asked on NotFound and UpstreamUnavailable alone: a rejected request would be rejected again, or worse,
-        answered by someone the caller did not mean. When all fail, raises UpstreamUnavailable if a later try may succeed,
-        else NotFound.
+        A fallback is asked on NotFound and UpstreamUnavailable alone (and NotCached, where nothing may be bought): a rejected
+        request would be rejected again, or worse, answered by someone the caller did not mean. When all fail, raises
+        UpstreamUnavailable if a later try may succeed, else the first failure's kind.
         """
-        spec = self.spec(request.model)
+        spec = self._backends.spec(asked.model)
         failures: list[ServiceError] = []
-        for name in (spec.name, *spec.fallback):
+        for one in (spec, *self._backends.fallbacks(spec)):
             try:
-                return await self._ask(self._specs[name], request)
-            except (NotFound, UpstreamUnavailable) as error:
+                async with asyncio.timeout(asked.deadline_s):
+                    return await self._ask(one, asked)
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"backend {one.name!r} did not answer within the {asked.deadline_s:g} s of x-askback-deadline-s;"
+                    " the call goes on, and its answer will be in the cache"
+                ) from None
+            except (NotFound, NotCached, UpstreamUnavailable) as error:
                 failures.append(error)
-        unavailable = any(isinstance(error, UpstreamUnavailable) for error in failures)
-        raise (UpstreamUnavailable if unavailable else NotFound)("; ".join(str(error) for error in failures)) from failures[-1]
+        raise _together(failures)
 
-    async def _ask(self, spec: BackendSpec, request: ChatRequest) -> Answer:
-        key = request_key(spec.name, spec.model, request)
-        if not isinstance(spec, OpenAISpec):  # a recording is as near as the cache
-            return Answer(await self._backends[spec.name].complete(request), spec.name, "miss", key)
-        # No await between the look into the cache and the flight, or an answer that lands in between would be paid for twice.
-        kept = self._answers.find(key)
+    async def _ask(self, spec: BackendSpec, asked: Asked) -> Answer:
+        backend, key = self._backends[spec.name], request_key(spec.name, spec.model, asked.meaning)
+        if isinstance(backend, RecordedBackend):  # a recording is as near as the cache
+            return Answer(spec.name, key, "miss", backend.find(asked))
+        kept = self._fresh(self._recent.find(key), asked)
+        if kept is None and asked.cache.only_if_cached:
+            kept = self._fresh(await self._find_stored(key), asked)
+            if kept is None:
+                raise NotCached(f"backend {spec.name!r}: there is no cached answer, and Cache-Control: only-if-cached forbids to buy one")
         if kept is not None:
-            return Answer(kept, spec.name, "hit", key)
-        completion, joined = await self._flights.run(key, lambda: self._buy(spec.name, key, request))
-        return Answer(free(completion) if joined else completion, spec.name, "coalesced" if joined else "miss", key)
+            return Answer(spec.name, key, "hit", kept)
+        while True:
+            flight, joined = self._board(backend, spec, key, asked)
+            try:
+                return await self._land(flight, joined, spec, key, asked)
+            except BudgetExceeded:
+                if not joined or flight.payer == asked.run:
+                    raise  # else it was another run's budget, and this one may pay for itself
 
-    async def _buy(self, name: str, key: str, request: ChatRequest) -> Completion:
-        """One upstream call, booked and kept; raises UpstreamRejected for an answer that was paid for and cannot be used."""
-        completion = await self._backends[name].complete(request)
-        await asyncio.to_thread(self._answers.keep, key, name, completion)
-        if completion.problem:
-            raise UpstreamRejected(f"backend {name!r}: {completion.problem}")
-        return completion
+    def _board(self, backend: PaidBackend, spec: BackendSpec, key: str, asked: Asked) -> tuple[Flight[_Landed], bool]:
+        """The flight to this answer, and whether it was under way. Without an await, or two could set out."""
+        flight_key = f"{key} unkept" if asked.cache.no_store else key
+        flight = self._flights.join(flight_key)
+        if flight is not None:
+            return flight, True
+        return self._flights.start(flight_key, asked.run, asked.stream, lambda emit: self._fetch(backend, key, asked, emit)), False
 
-    async def record(self, request: RecordingsRequest) -> int:
-        """Store recordings; raises InvalidInput when the backend is not one of recordings."""
-        spec = self.spec(request.backend)
-        if isinstance(spec, OpenAISpec):
-            raise InvalidInput(f"backend {spec.name!r} is of kind openai; recordings belong to a backend of kind replay or gold")
-        return await asyncio.to_thread(self._recordings.store, spec.name, request.recordings)
+    async def _fetch(self, backend: PaidBackend, key: str, asked: Asked, emit: Emit) -> _Landed:
+        """The stored answer, else a bought one; the answer outlives its callers."""
+        kept = None if asked.cache.no_cache else self._fresh(await self._find_stored(key), asked)
+        if kept is not None:
+            return _Landed(kept, bought=False)
 
-    async def activate(self, name: str) -> None:
-        """Make `name` the backend behind the model `teacher`, also after a restart."""
-        if name not in self._specs:
-            raise self._unknown(name)
-        await asyncio.to_thread(self._active.set, name)
+        async def keep(completion: Completion) -> None:
+            if not asked.cache.no_store:
+                await self._store.keep(key, completion, provenance_of(asked, backend.name))
+                self._recent.keep(key, completion)
 
-    def spec(self, model: str) -> BackendSpec:
-        """The backend that a request's `model` names; raises NotFound listing the names."""
-        name = self._active.name if model == ACTIVE_ALIAS else model
-        if name not in self._specs:
-            raise self._unknown(name)
-        return self._specs[name]
+        return _Landed(await backend.buy(asked, key, emit if asked.stream else None, keep), bought=True)
 
-    def backends(self) -> BackendsResponse:
-        active = self._active.name
-        return BackendsResponse(
-            backends=[
-                BackendInfo(
-                    name=s.name, kind=s.kind, model=s.model, fallback=s.fallback, active=s.name == active, missing=self._missing.get(s.name, "")
-                )
-                for s in self._specs.values()
-            ]
-        )
+    async def _land(self, flight: Flight[_Landed], joined: bool, spec: BackendSpec, key: str, asked: Asked) -> Answer:
+        if asked.stream and flight.streaming and await flight.begun():
+            return Answer(spec.name, key, "coalesced" if joined else "miss", None, _until_done(flight))
+        landed = await flight.result()
+        how = "coalesced" if joined else "miss"
+        return Answer(spec.name, key, how if landed.bought else "hit", landed.completion)
 
-    def models(self) -> list[str]:
-        """All that a request's `model` may be."""
-        return [ACTIVE_ALIAS, *self._specs]
+    async def _find_stored(self, key: str) -> Completion | None:
+        kept = await self._store.find(key)
+        if kept is not None:
+            self._recent.keep(key, kept)
+        return kept
 
-    def usage(self) -> UsageResponse:
-        return self._answers.usage()
+    @staticmethod
+    def _fresh(kept: Completion | None, asked: Asked) -> Completion | None:
+        if kept is None or asked.cache.no_cache:
+            return None
+        limit = asked.cache.max_age_s
+        return kept if limit is None or time.time() - kept.created_at <= limit else None
+
+    @property
+    def under_way(self) -> int:
+        """Upstream calls, waiting or sent."""
+        return len(self._flights)
 
     async def settle(self, timeout_s: float) -> None:
         """Before the end: wait for answers under way, since their callers may be gone and the calls are paid for."""
@@ -132,5 +153,18 @@ class Teacher:
         if left:
             logger.warning("%d upstream calls were still under way at the end; their answers are not kept", left)
 
-    def _unknown(self, name: str) -> NotFound:
-        return NotFound(f"no backend {name[:80]!r}; known: {', '.join(self.models())}")
+
+async def _until_done(flight: Flight[_Landed]) -> AsyncIterator[bytes]:
+    async for chunk in flight.follow():
+        yield chunk
+    yield DONE
+
+
+def _together(failures: list[ServiceError]) -> ServiceError:
+    """One error for a chain in which every backend failed."""
+    if len(failures) == 1:
+        return failures[0]
+    later = [error for error in failures if isinstance(error, UpstreamUnavailable)]
+    error = type((later or failures)[0])("; ".join(str(failure) for failure in failures))
+    error.retry_after_s = min((e.retry_after_s for e in later if e.retry_after_s is not None), default=None)
+    return error

@@ -1,81 +1,124 @@
 """The teacher's SQLite file.
 
-Reads run on the event loop: each is one lookup by index, some tens of microseconds, less than the hop to a thread. Writes end
-in an fsync that may take tens of milliseconds, so their callers run them in a thread. Reads have their own connection, since
-under WAL a reader never waits for the writer.
+Reads run on the event loop: each is one lookup by index, some tens of microseconds, less than the hop to a thread. They have
+their own connection, since under WAL a reader never waits for the writer. Writes end in an fsync, so a thread makes them.
 """
 
+import asyncio
+import fcntl
+import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from askback.contracts.errors import InvalidInput, ServiceError
+from services.teacher.group_commit import GroupCommit, Work
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS recordings (
-    backend TEXT NOT NULL, question_id TEXT NOT NULL, question TEXT NOT NULL, sample_index INTEGER NOT NULL,
-    model TEXT NOT NULL, completion TEXT NOT NULL, from_file INTEGER NOT NULL,
-    PRIMARY KEY (backend, question_id, sample_index)
-);
-CREATE INDEX IF NOT EXISTS recordings_by_question ON recordings (backend, question, sample_index);
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY, backend TEXT NOT NULL, model TEXT NOT NULL, text TEXT NOT NULL,
-    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, created_at REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS ledger (
-    id INTEGER PRIMARY KEY, created_at REAL NOT NULL, backend TEXT NOT NULL, model TEXT NOT NULL, key TEXT NOT NULL,
-    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cost_usd REAL NOT NULL, problem TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+_LAYOUT = 2
 
 
 class Database:
-    """One SQLite file in WAL mode with synchronous=FULL: what was written outlives kill -9 and power loss."""
+    """One SQLite file in WAL mode with synchronous=FULL: what was written outlives kill -9 and power loss.
+
+    One process at a time: two that count the same dollars in memory would spend them twice.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open or create `path`; raises InvalidInput when it is not a usable database."""
+        """Open or create `path`; raises InvalidInput when it is no usable database, of another layout, or open elsewhere."""
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held while the writing connection is in use
+        self._commits = GroupCommit(self.transaction)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = _connect(path)
-            self._writer.execute("PRAGMA journal_mode=WAL")
-            self._writer.execute("PRAGMA synchronous=FULL")
-            self._writer.executescript(_SCHEMA)
-            self._reader = _connect(path)
+            self._unlock = weakref.finalize(self, os.close, _lock(path))
+            self._unlock.atexit = False  # the writing thread may outlive this; the kernel unlocks when all is over
+            try:
+                self._open()
+            except BaseException:
+                self._unlock()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise InvalidInput(f"TEACHER_DATABASE {path}: cannot be opened: {error}") from error
 
+    def _open(self) -> None:
+        self._writer = _connect(self._path)
+        _check_layout(self._writer, self._path)
+        self._writer.execute("PRAGMA journal_mode=WAL")
+        self._writer.execute("PRAGMA synchronous=FULL")
+        self._writer.execute("PRAGMA wal_autocheckpoint=4000")  # 16 MiB of log, since each copy into the file stops all writes
+        self._reader = _connect(self._path)
+
+    def create(self, schema: str) -> None:
+        """Run `schema`: statements of the form CREATE ... IF NOT EXISTS, all or none. Blocks for an fsync: for start-up."""
+        with self._errors("written"), self._lock, self._writer:
+            self._writer.executescript(f"BEGIN IMMEDIATE;{schema};COMMIT;")
+
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one query."""
-        try:
+        with self._errors("read"):
             return self._reader.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise ServiceError(f"{self._path} cannot be read: {error}") from error
-        except UnicodeEncodeError as error:
-            raise InvalidInput(
-                f"a text holds half of a surrogate pair ({error.object[error.start : error.end]!r}), which is no character; remove it"
-            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """The writing connection inside one transaction, durable when the block ends, undone when it raises."""
-        with self._lock:
-            try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                with self._writer:
-                    yield self._writer
-            except sqlite3.Error as error:
-                raise ServiceError(f"{self._path} cannot be written: {error}; free disk space or correct its permissions") from error
+        """The writing connection inside one transaction, durable when the block ends, undone when it raises. Blocks for an fsync."""
+        with self._errors("written"), self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            with self._writer:
+                yield self._writer
+
+    def write(self, work: Work) -> asyncio.Future[None]:
+        """Queue `work` for the writing thread; call it from the event loop. The future is done when the write is durable.
+
+        Writes become durable in the order of the calls. `work` runs in another thread, and twice when another one in its
+        transaction fails, so it must do nothing but use the connection that it gets. What it raises, the future raises, and
+        ServiceError for what the database raises. A cancelled future does not undo the write. After `close`, raises
+        ServiceError.
+        """
+        return self._commits.write(work)
 
     def close(self) -> None:
+        """Make the writes that wait, then close the file."""
+        self._commits.close()
         self._reader.close()
         with self._lock:
             self._writer.close()
+        self._unlock()
+
+    @contextmanager
+    def _errors(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            remedy = "; free disk space or correct its permissions" if done == "written" else ""
+            raise ServiceError(f"{self._path} cannot be {done}: {error}{remedy}") from error
+        except UnicodeEncodeError as error:
+            broken = error.object[error.start : error.end]
+            raise InvalidInput(f"a text holds half of a surrogate pair ({broken!r}), which is no character; remove it") from error
+
+
+def _lock(path: Path) -> int:
+    """A file descriptor that holds the lock beside `path`. The kernel drops the lock with the process, whatever ends it."""
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise InvalidInput(f"TEACHER_DATABASE {path}: is open in another teacher; stop that one or name another file") from error
+        raise
+    return descriptor
+
+
+def _check_layout(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == 0 and not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        connection.execute(f"PRAGMA user_version={_LAYOUT}")
+    elif found != _LAYOUT:
+        raise InvalidInput(f"TEACHER_DATABASE {path}: has layout {found}, and this teacher reads layout {_LAYOUT} alone; move the file away")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -7,16 +7,24 @@ from typing import Any
 from askback.contracts.errors import InvalidInput
 from askback.contracts.teacher import Recording
 from askback.tasks.datafile import read_jsonl
-from services.teacher.backend import Completion
 from services.teacher.database import Database
 
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS recordings (
+    backend TEXT NOT NULL, question_id TEXT NOT NULL, sample_index INTEGER NOT NULL, request_hash TEXT NOT NULL,
+    question TEXT NOT NULL, model TEXT NOT NULL, completion TEXT NOT NULL, from_file INTEGER NOT NULL,
+    PRIMARY KEY (backend, question_id, sample_index, request_hash)
+);
+CREATE INDEX IF NOT EXISTS recordings_by_question ON recordings (backend, question, sample_index);
+CREATE INDEX IF NOT EXISTS recordings_by_request ON recordings (backend, request_hash, sample_index);
+"""
 _INSERT = (
-    "INSERT INTO recordings (backend, question_id, question, sample_index, model, completion, from_file) VALUES (?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (backend, question_id, sample_index) DO "
+    "INSERT INTO recordings (backend, question_id, sample_index, request_hash, question, model, completion, from_file)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (backend, question_id, sample_index, request_hash) DO "
 )
 _OVERWRITE = "UPDATE SET question = excluded.question, model = excluded.model, completion = excluded.completion, from_file = excluded.from_file"
-_BY_ID = "SELECT completion, model FROM recordings WHERE backend = ? AND question_id = ? AND sample_index = ?"
-_BY_QUESTION = "SELECT completion, model FROM recordings WHERE backend = ? AND question = ? AND sample_index = ? ORDER BY question_id LIMIT 1"
+_FIND = "SELECT completion, model FROM recordings WHERE backend = ? AND {} = ? AND sample_index = ? ORDER BY question_id, rowid LIMIT 1"
+_BY_REQUEST, _BY_ID, _BY_QUESTION = (_FIND.format(column) for column in ("request_hash", "question_id", "question"))
 
 
 class Recordings:
@@ -24,13 +32,14 @@ class Recordings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        database.create(_SCHEMA)
 
-    def find(self, backend: str, question_id: str, question: str, sample_index: int) -> Completion | None:
-        """The answer by `question_id`, else by the exact text of the question; an empty one matches nothing."""
-        for sql, value in ((_BY_ID, question_id), (_BY_QUESTION, question)):
+    def find(self, backend: str, request_hash: str, question_id: str, question: str, sample_index: int) -> tuple[str, str] | None:
+        """(text, model) of the exact request, else by `question_id`, else by the question's text; an empty one matches nothing."""
+        for sql, value in ((_BY_REQUEST, request_hash), (_BY_ID, question_id), (_BY_QUESTION, question)):
             rows = self._database.read(sql, (backend, value, sample_index)) if value else []
             if rows:
-                return Completion(*rows[0])
+                return rows[0][0], rows[0][1]
         return None
 
     def store(self, backend: str, recordings: Iterable[Recording]) -> int:
@@ -50,24 +59,25 @@ class Recordings:
 
 
 def _rows(backend: str, placed: Iterable[tuple[str, Recording]], *, from_file: bool) -> list[tuple[Any, ...]]:
-    rows, seen = [], dict[tuple[str, int], str]()
+    rows, seen = [], dict[tuple[str, int, str], str]()
     for place, recording in placed:
         for field in ("question_id", "completion"):
             if not getattr(recording, field).strip():
                 raise InvalidInput(f"{place}: {field} is empty")
         if any(
-            "\ud800" <= character <= "\udfff" for character in recording.question_id + recording.question + recording.model + recording.completion
+            "\ud800" <= character <= "\udfff"
+            for character in recording.question_id + recording.question + recording.model + recording.completion + recording.request_hash
         ):
             raise InvalidInput(f"{place}: a text holds half of a surrogate pair, which is no character; remove it")
         if not 0 <= recording.sample_index < 10**9:
             raise InvalidInput(f"{place}: sample_index is {recording.sample_index}; it must be a whole number from 0")
-        key = (recording.question_id, recording.sample_index)
+        key = (recording.question_id, recording.sample_index, recording.request_hash)
         if from_file and key in seen:  # two files on one question: overwriting would hide one of them
             raise InvalidInput(
                 f"{place}: question_id {key[0]!r} with sample_index {key[1]} stands already at {seen[key]}; number them by sample_index"
             )
         seen[key] = place
-        rows.append((backend, key[0], recording.question.strip(), key[1], recording.model, recording.completion, int(from_file)))
+        rows.append((backend, *key, recording.question.strip(), recording.model, recording.completion, int(from_file)))
     return rows
 
 
@@ -84,8 +94,9 @@ def read_files(path: Path) -> Iterator[tuple[str, Recording]]:
 def _read_row(place: str, row: Any) -> Recording:
     if not isinstance(row, dict):
         raise InvalidInput(f"{place}: the row is not an object")
-    row = {"question_id": row.get("qid"), "model": "recorded", "sample_index": 0} | row
-    for field, kind in (("question_id", str), ("question", str), ("completion", str), ("model", str), ("sample_index", int)):
+    row = {"question_id": row.get("qid"), "model": "recorded", "sample_index": 0, "request_hash": ""} | row
+    kinds = {"question_id": str, "question": str, "completion": str, "model": str, "sample_index": int, "request_hash": str}
+    for field, kind in kinds.items():
         if type(row.get(field)) is not kind:
             named = "qid or question_id" if field == "question_id" else field
             raise InvalidInput(f"{place}: {named} must be {'a text' if kind is str else 'a whole number'}; rows have qid, question, completion")

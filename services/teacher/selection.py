@@ -13,6 +13,7 @@ class ActiveBackend:
 
     def __init__(self, database: Database, config: TeacherConfig) -> None:
         self._database = database
+        database.create("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         rows = database.read("SELECT value FROM settings WHERE name = 'active'")
         chosen = rows[0][0] if rows else config.active
         if chosen not in config.by_name():

@@ -2,13 +2,16 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scripted_engine import ScriptedEngine
 
-from askback.contracts.errors import InvalidInput
+from askback.contracts.client import TeacherClient
+from askback.contracts.errors import BudgetExceeded, InvalidInput
 from askback.contracts.records import HarvestRecord, HarvestStage, Prediction
+from askback.contracts.teacher import ChatReply, ChatRequest
 from askback.loop.config import RunConfig, parse_config
 from askback.loop.progress import Reporter
 from askback.loop.run import STAGES, Run
@@ -91,6 +94,35 @@ async def test_a_failed_row_is_a_counted_record_and_can_be_tried_again(tmp_path:
     run = make_run(tmp_path, services, retry_errors=True)
     await run.until("tracks")
     assert run.store.manifest("harvest")["counts"]["failed"] == 0  # type: ignore[index]
+
+
+class PoorTeacher(TeacherClient):
+    """The teacher until its budget ends after `left` answers."""
+
+    def __init__(self, teacher: TeacherClient, left: int) -> None:
+        super().__init__(teacher._http)
+        self.left, self.runs = left, set[str]()
+
+    async def chat(self, request: ChatRequest, run: str = "") -> ChatReply:
+        self.runs.add(run)
+        self.left -= 1
+        if self.left < 0:
+            raise BudgetExceeded("budget 'total': nothing is left")
+        return await super().chat(request, run)
+
+
+async def test_a_budget_that_ends_stops_the_harvest_and_costs_no_row(tmp_path: Path, services: Services) -> None:
+    poor = PoorTeacher(services.teacher, left=40)
+    run = make_run(tmp_path, replace(services, teacher=poor))
+    with pytest.raises(BudgetExceeded, match="nothing is left"):
+        await run.until("harvest")
+    assert poor.runs == {"r1"}
+    records = run.store.read_records("harvest.jsonl", HarvestRecord)
+    assert not [record for record in records if record.error]
+    assert sum(record.stage is HarvestStage.TEACHER for record in records) == 40
+    richer = make_run(tmp_path, services)
+    await richer.until("harvest")
+    assert richer.store.manifest("harvest")["counts"]["done"] == 106  # type: ignore[index]
 
 
 async def test_a_teacher_reply_without_verdict_costs_its_row_only(tmp_path: Path, services: Services) -> None:

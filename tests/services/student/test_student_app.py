@@ -19,9 +19,12 @@ from services.student.resolvers import UNANSWERED, Resolvers
 TEACHER_TEXT = "Q1. What is the Amazon?\nIt is a river.\nQ2. Where?\nIt is in Peru.\nFinal answer: Q?\nThe answer is yes."
 
 
+RUN = "r1"
+
+
 def teacher(request: httpx.Request) -> httpx.Response:
     body = json.loads(request.content)
-    assert body["metadata"] == {"question_id": "q1"}
+    assert (body["metadata"], request.headers.get("x-askback-run", "")) == ({"question_id": "q1"}, RUN)
     choice = {"message": {"role": "assistant", "content": TEACHER_TEXT}}
     headers = {"x-askback-backend": body["model"], "x-askback-cost-usd": "0.25"}
     return httpx.Response(200, json={"model": "m", "choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}, headers=headers)
@@ -79,7 +82,7 @@ async def test_reasoning_is_parsed_and_the_unparsable_stays_none(student: Studen
 
 
 async def test_ask_with_the_teacher_never_shows_the_verdict(student: StudentClient, engine: ScriptedEngine) -> None:
-    answer = await student.ask(AskRequest(question="Is it?", question_id="q1"))
+    answer = await student.ask(AskRequest(question="Is it?", question_id="q1", run=RUN))
     assert [exchange.answer for exchange in answer.exchanges] == ["It is a river.", "It is in Peru."]
     assert [exchange.question for exchange in answer.exchanges] == ["What is the Amazon?", "Where does it flow?"]
     assert (answer.answered_by, answer.usage.cost_usd) == ("teacher", 0.25)
@@ -88,7 +91,7 @@ async def test_ask_with_the_teacher_never_shows_the_verdict(student: StudentClie
 
 
 async def test_ask_in_one_turn_reads_the_answers_as_facts(student: StudentClient, engine: ScriptedEngine) -> None:
-    await student.ask(AskRequest(question="Is it?", question_id="q1", resolver=Resolver.GOLD, one_turn=True))
+    await student.ask(AskRequest(question="Is it?", question_id="q1", resolver=Resolver.GOLD, one_turn=True, run=RUN))
     assert engine.calls[-1][1] == task_named("strategyqa").prompt("context", "Is it?", thought="It is a river. It is in Peru.")
 
 

@@ -1,21 +1,44 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from random import Random
+from typing import Any
 
+import orjson
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
-from askback.contracts.teacher import ChatRequest
-from services.teacher.answers import PaidAnswers
-from services.teacher.backend import Backend
-from services.teacher.config import load_config
+from services.teacher.app import Parts
+from services.teacher.asked import Asked, read_request
+from services.teacher.backends import Backends, OpenAIBackend
+from services.teacher.breaker import Breaker
+from services.teacher.budget import Budget
+from services.teacher.cache import RecentAnswers
+from services.teacher.config import OpenAISpec, load_config
 from services.teacher.core import Teacher
 from services.teacher.database import Database
+from services.teacher.lane import Lane
+from services.teacher.ledger import Ledger
+from services.teacher.pace import Pace
+from services.teacher.prices import flat_price
+from services.teacher.prometheus_metrics import PrometheusMetrics
+from services.teacher.purchase import Purchaser
 from services.teacher.recorded_backend import RecordedBackend
 from services.teacher.recordings import Recordings
 from services.teacher.selection import ActiveBackend
+from services.teacher.sqlite_answers import SqliteAnswers
+from services.teacher.upstream import Upstream
+
+
+class NoJitter(Random):
+    """Draws the lowest number, so that no test waits for a retry."""
+
+    def random(self) -> float:
+        return 0.0
+
 
 BACKENDS = """
 active = "replay"
@@ -30,10 +53,12 @@ kind = "gold"
 name = "paid"
 kind = "openai"
 model = "big"
+max_tries = 2
 [[backends]]
 name = "backed"
 kind = "openai"
 model = "big"
+max_tries = 1
 fallback = ["paid", "gold"]
 """
 
@@ -53,23 +78,36 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def make_teacher(backends_file: Path, database: Database) -> Callable[..., Teacher]:
-    """`make_teacher(paid=BACKEND)`: a teacher over BACKENDS, whose openai backends are the given fakes."""
+def make_parts(backends_file: Path, database: Database) -> Callable[..., Parts]:
+    """`make_parts(paid=UPSTREAM)`: a teacher over BACKENDS, whose openai backends have the given upstreams.
 
-    def make(**fakes: Backend) -> Teacher:
-        config, recordings = load_config(backends_file), Recordings(database)
-        recorded = {name: RecordedBackend(name, recordings) for name in ("replay", "gold")}
-        return Teacher(config, recorded | fakes, PaidAnswers(database), recordings, ActiveBackend(database, config))
+    A prompt token costs 1e-6 dollars there and one of the answer 2e-6.
+    """
+
+    def make(total_usd: float | None = None, run_usd: float | None = None, **upstreams: Upstream) -> Parts:
+        config, recordings, metrics = load_config(backends_file), Recordings(database), PrometheusMetrics()
+        store, ledger, price = SqliteAnswers(database), Ledger(database), flat_price(1, 2)
+        budget = Budget(database, ledger, total_usd, run_usd)
+        metrics.watch_budget(budget)
+        built: dict[str, RecordedBackend | OpenAIBackend] = {name: RecordedBackend(name, recordings) for name in ("replay", "gold")}
+        for spec in config.backends:
+            if isinstance(spec, OpenAISpec) and spec.name in upstreams:
+                pace = Pace(requests_per_minute=None, tokens_per_minute=None, max_concurrency=64)
+                lane = Lane(spec.name, upstreams[spec.name], pace, Breaker(spec.name), metrics, spec.timeout_s)
+                built[spec.name] = OpenAIBackend(spec, price, Purchaser(spec, lane, budget, price, metrics, NoJitter()))
+        backends = Backends(config, built, ActiveBackend(database, config))
+        teacher = Teacher(backends, store, RecentAnswers(2**20))
+        return Parts(teacher, backends, recordings, store, ledger, budget, metrics, AsyncExitStack())
 
     return make
 
 
 @pytest.fixture
-def serve_app() -> Iterator[Callable[[FastAPI], str]]:
+def serve_app() -> Iterator[Callable[[ASGIApp], str]]:
     """`serve_app(app)` runs the application on a free port of loopback until the test ends; returns its address."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(app: FastAPI) -> str:
+    def start(app: ASGIApp) -> str:
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
@@ -88,8 +126,11 @@ def serve_app() -> Iterator[Callable[[FastAPI], str]]:
 
 
 @pytest.fixture
-def ask() -> Callable[..., ChatRequest]:
-    def make(text: str = "Q: Is water wet?", model: str = "teacher", **fields: object) -> ChatRequest:
-        return ChatRequest.model_validate({"model": model, "messages": [{"role": "user", "content": text}], **fields})
+def ask() -> Callable[..., Asked]:
+    """`ask(TEXT, model=..., cache=..., run=..., FIELD=...)`: a request with one user message."""
+
+    def make(text: str = "Q: Is water wet?", model: str = "teacher", **fields: Any) -> Asked:
+        beside = {name: fields.pop(name) for name in ("cache", "run", "deadline_s") if name in fields}
+        return read_request(orjson.dumps({"model": model, "messages": [{"role": "user", "content": text}], **fields}), **beside)
 
     return make

@@ -32,7 +32,12 @@ BAD = [
     ('active = "g"\nbackends = []', "backends: .*at least 1"),
     ('active = "g"\nbackends = ["x"]', r"\[\[backends\]\] number 1: "),
     (GOLD + 'colour = "red"', "backend 'g': colour: is not a field here"),
-    ("budget = 3\n" + GOLD, "budget: is not a field here"),
+    ("budget = 3\n" + GOLD, "budget: .*dictionary"),
+    (GOLD + "[budget]\ntotal_usd = -1", r"budget\.total_usd: "),
+    (GOLD + "[budget]\ntotal = 1", r"budget\.total: is not a field here"),
+    (PAID + "requests_per_minute = 0", "backend 'p': requests_per_minute: "),
+    (PAID + "price_per_million_prompt_usd = 1", "backend 'p': .*set both or neither"),
+    (PAID + 'token_limit_field = "limit"', "backend 'p': token_limit_field: "),
     (GOLD.replace('"gold"', '"silver"'), "backend 'g': kind: must be openai, replay or gold"),
     (GOLD.replace('kind = "gold"', ""), "backend 'g': kind: is missing"),
     (GOLD.replace('name = "g"', ""), r"\[\[backends\]\] number 1: name: is missing"),
@@ -97,5 +102,5 @@ def test_compose_reads_recordings_beside_the_backends_file(tmp_path: Path) -> No
     with pytest.raises(InvalidInput, match=r"rows\.jsonl: no recordings here"):
         compose(environment)
     (tmp_path / "rows.jsonl").write_text('{"qid": "q", "question": "Q?", "completion": "C"}\n')
-    assert compose(environment).models() == ["teacher", "r"]
+    assert compose(environment).backends.models() == ["teacher", "r"]
     assert (tmp_path / "home" / "teacher.sqlite").is_file()

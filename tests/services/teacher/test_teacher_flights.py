@@ -2,78 +2,86 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
 from askback.contracts.errors import UpstreamUnavailable
-from services.teacher.flights import Flights
+from services.teacher.flights import Emit, Flights
 
 
 class Upstream:
-    """Counts its calls, and answers when told."""
+    """Counts its calls, streams one chunk at once and another when told, and answers then."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.calls, self.error, self.go = 0, error, asyncio.Event()
 
-    async def __call__(self) -> int:
+    async def __call__(self, emit: Emit) -> int:
         self.calls += 1
+        emit(b"one")
         await self.go.wait()
         if self.error is not None:
             raise self.error
+        emit(b"two")
         return self.calls
 
 
-async def gathered(flights: Flights[int], upstream: Upstream, keys: list[str]) -> list[tuple[int, bool] | BaseException]:
-    waiting = [asyncio.create_task(flights.run(key, upstream)) for key in keys]
+async def test_a_call_under_way_is_joined_and_a_landed_one_is_not() -> None:
+    flights: Flights[int] = Flights()
+    upstream = Upstream()
+    assert flights.join("k") is None
+    flight = flights.start("k", "run", False, upstream)
+    assert flights.join("k") is flight and flights.join("other") is None
+    assert (len(flights), flight.payer) == (1, "run")
+    upstream.go.set()
+    assert await asyncio.gather(*(flight.result() for _ in range(20))) == [1] * 20
+    assert (flights.join("k"), len(flights)) == (None, 0)
+
+
+async def test_every_follower_reads_the_stream_from_its_start() -> None:
+    upstream = Upstream()
+    flight = Flights[int]().start("k", "", True, upstream)
+    assert await flight.begun()
+    early = asyncio.create_task(_chunks(flight.follow()))
     await asyncio.sleep(0)
     upstream.go.set()
-    return await asyncio.gather(*waiting, return_exceptions=True)
+    assert await early == [b"one", b"two"] == await _chunks(flight.follow())
+    assert not await flight.begun()
 
 
-async def test_twenty_equal_calls_are_one() -> None:
-    upstream = Upstream()
-    results = await gathered(Flights(), upstream, ["k"] * 20)
-    assert upstream.calls == 1
-    assert results == [(1, False)] + [(1, True)] * 19
-
-
-async def test_other_keys_fly_on_their_own() -> None:
-    upstream = Upstream()
-    await gathered(Flights(), upstream, ["a", "b", "a", "c"])
-    assert upstream.calls == 3
-
-
-async def test_an_error_reaches_every_caller_and_the_next_call_flies_anew() -> None:
+async def test_an_error_reaches_every_caller_and_follower() -> None:
     flights: Flights[int] = Flights()
     failing = Upstream(UpstreamUnavailable("down"))
-    results = await gathered(flights, failing, ["k"] * 3)
+    flight = flights.start("k", "", True, failing)
+    failing.go.set()
+    results = await asyncio.gather(flight.result(), flight.result(), _chunks(flight.follow()), return_exceptions=True)
     assert [str(result) for result in results] == ["down"] * 3
-    assert await gathered(flights, Upstream(), ["k"]) == [(1, False)]
+    assert flights.join("k") is None
 
 
-async def test_followers_and_result_outlive_a_leader_who_hangs_up() -> None:
-    flights: Flights[int] = Flights()
+async def test_the_call_outlives_a_caller_who_hangs_up() -> None:
     upstream = Upstream()
-    leader = asyncio.create_task(flights.run("k", upstream))
-    await asyncio.sleep(0)
-    follower = asyncio.create_task(flights.run("k", upstream))
+    flight = Flights[int]().start("k", "", False, upstream)
+    leader, follower = asyncio.create_task(flight.result()), asyncio.create_task(flight.result())
     await asyncio.sleep(0)
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leader
     upstream.go.set()
-    assert await follower == (1, True)
-    assert upstream.calls == 1
+    assert (await follower, upstream.calls) == (1, 1)
 
 
 async def test_settle_waits_for_a_call_that_nobody_waits_for_and_tells_of_its_failure(caplog: pytest.LogCaptureFixture) -> None:
     flights: Flights[int] = Flights()
     upstream = Upstream(UpstreamUnavailable("down"))
-    caller = asyncio.create_task(flights.run("k", upstream))
-    await asyncio.sleep(0)
-    caller.cancel()
+    assert await flights.settle(0.01) == 0
+    flights.start("k", "", False, upstream)
     assert await flights.settle(0.01) == 1
     upstream.go.set()
     with caplog.at_level(logging.WARNING, "services.teacher.flights"):
         assert await flights.settle(1.0) == 0
     assert "down" in caplog.text
+
+
+async def _chunks(stream: AsyncIterator[bytes]) -> list[bytes]:
+    return [chunk async for chunk in stream]

@@ -4,16 +4,19 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 from askback.contracts.errors import InvalidInput, NotFound
-from askback.contracts.teacher import ChatRequest, Recording
+from askback.contracts.teacher import Recording
 from askback.tasks import task_named
+from services.teacher.asked import Asked, asked_question
 from services.teacher.database import Database
-from services.teacher.recorded_backend import RecordedBackend, asked_question
+from services.teacher.provenance import request_hash
+from services.teacher.recorded_backend import RecordedBackend
 from services.teacher.recordings import Recordings
 
-Ask = Callable[..., ChatRequest]
+Ask = Callable[..., Asked]
 
 
 def row(question_id: str = "q1", question: str = "Is water wet?", completion: str = "Yes.", index: int = 0) -> Recording:
@@ -25,33 +28,48 @@ def recordings(database: Database) -> Recordings:
     return Recordings(database)
 
 
-async def test_found_by_id_by_text_and_by_sample(recordings: Recordings, ask: Ask) -> None:
+def text(backend: RecordedBackend, asked: Asked) -> str:
+    content: str = orjson.loads(backend.find(asked).body)["choices"][0]["message"]["content"]
+    return content
+
+
+def test_found_by_id_by_text_and_by_sample(recordings: Recordings, ask: Ask) -> None:
     assert recordings.store("replay", [row(), row(completion="Maybe.", index=1), row("q2", "Is fire hot?", "Hot.")]) == 3
     backend = RecordedBackend("replay", recordings)
-    found = await backend.complete(ask("no question here", metadata={"question_id": "q2"}))
-    assert (found.text, found.model, found.cost_usd, found.prompt_tokens) == ("Hot.", "gpt-4", 0.0, 0)
-    assert (await backend.complete(ask("Q: Is water wet?"))).text == "Yes."
-    assert (await backend.complete(ask("Q: Is water wet?", metadata={"sample_index": "1"}))).text == "Maybe."
-    assert (await backend.complete(ask("Q: Is water wet?", metadata={"question_id": "unknown"}))).text == "Yes."
+    asked = ask("no question here", metadata={"question_id": "q2"})
+    found = backend.find(asked)
+    assert (text(backend, asked), found.model, found.cost_usd, found.prompt_tokens) == ("Hot.", "gpt-4", 0.0, 0)
+    assert text(backend, ask("Q: Is water wet?")) == "Yes."
+    assert text(backend, ask("Q: Is water wet?", metadata={"sample_index": "1"})) == "Maybe."
+    assert text(backend, ask("Q: Is water wet?", metadata={"question_id": "unknown"})) == "Yes."
 
 
-async def test_absent_is_not_found_and_says_what_was_sought(recordings: Recordings, ask: Ask) -> None:
+def test_the_exact_request_is_found_before_its_question(recordings: Recordings, ask: Ask) -> None:
+    exact = ask("Q: Is water wet?\nStudent draft: no", metadata={"question_id": "q1"})
+    recorded = row(completion="To this draft: yes.").model_copy(update={"request_hash": request_hash(exact)})
+    recordings.store("replay", [row(), recorded])
+    backend = RecordedBackend("replay", recordings)
+    assert text(backend, exact) == "To this draft: yes."
+    assert text(backend, ask("Q: Is water wet?\nStudent draft: yes", metadata={"question_id": "q1"})) == "Yes."
+
+
+def test_absent_is_not_found_and_says_what_was_sought(recordings: Recordings, ask: Ask) -> None:
     recordings.store("gold", [row()])
     recordings.store("replay", [row("other", "")])
     backend = RecordedBackend("replay", recordings)
     with pytest.raises(NotFound, match="no recording for question_id 'q1' or question 'Is water wet\\?' with sample_index 0"):
-        await backend.complete(ask("Q: Is water wet?", metadata={"question_id": "q1"}))
+        backend.find(ask("Q: Is water wet?", metadata={"question_id": "q1"}))
     with pytest.raises(NotFound, match="sample_index 2"):
-        await RecordedBackend("gold", recordings).complete(ask("Q: Is water wet?", metadata={"sample_index": "2"}))
+        RecordedBackend("gold", recordings).find(ask("Q: Is water wet?", metadata={"sample_index": "2"}))
     with pytest.raises(NotFound, match="names no question"):
-        await backend.complete(ask("Is water wet?"))
+        backend.find(ask("Is water wet?"))
 
 
 def test_an_equal_key_is_overwritten(recordings: Recordings) -> None:
     recordings.store("replay", [row(completion="old")])
     recordings.store("replay", [row(completion="new")])
-    found = recordings.find("replay", "q1", "", 0)
-    assert found is not None and found.text == "new"
+    found = recordings.find("replay", "", "q1", "", 0)
+    assert found == ("new", "gpt-4")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +78,7 @@ def test_an_equal_key_is_overwritten(recordings: Recordings) -> None:
 def test_a_bad_row_is_named_and_nothing_is_stored(recordings: Recordings, bad: Recording, complaint: str) -> None:
     with pytest.raises(InvalidInput, match=rf"recordings\[1\]: .*{complaint}"):
         recordings.store("replay", [row("fine"), bad])
-    assert recordings.find("replay", "fine", "", 0) is None
+    assert recordings.find("replay", "", "fine", "", 0) is None
 
 
 @pytest.mark.parametrize("name", ["strategyqa", "hotpotqa"])
@@ -70,13 +88,12 @@ def test_the_question_is_found_in_the_prompts_of_the_tasks(name: str, ask: Ask) 
     draft = Draft(answer="yes\nQ: Is fire hot?", questions=["What is\nQ: water?"])
     passages = [Passage(id="1", title="Water", sentences=["It is a liquid."])]
     messages = task_named(name).prompt("teacher", "Is water wet?", passages=passages, draft=draft)
-    assert asked_question(ChatRequest(messages=messages)) == "Is water wet?"
+    assert asked_question({"messages": [message.model_dump() for message in messages]}) == "Is water wet?"
 
 
 def test_only_the_last_user_message_is_read() -> None:
     roles = [("user", "Q: first?"), ("assistant", "Q: mine?"), ("user", "Q: last?"), ("assistant", "Q: mine again?")]
-    request = ChatRequest.model_validate({"messages": [{"role": role, "content": text} for role, text in roles]})
-    assert asked_question(request) == "last?"
+    assert asked_question({"messages": [{"role": role, "content": text} for role, text in roles]}) == "last?"
 
 
 def write_jsonl(path: Path, *rows: dict) -> Path:
@@ -92,16 +109,16 @@ def test_files_are_followed_and_posted_rows_stay(recordings: Recordings, tmp_pat
     )
     recordings.store("replay", [row(completion="posted")])
     assert recordings.follow_file("replay", tmp_path) == 2
-    found = [recordings.find("replay", question_id, "", 0) for question_id in ("f1", "q1")]
-    assert [answer and answer.text for answer in found] == ["one\u2028line", "posted"]
+    found = [recordings.find("replay", "", question_id, "", 0) for question_id in ("f1", "q1")]
+    assert [answer and answer[0] for answer in found] == ["one\u2028line", "posted"]
     write_jsonl(file, {"qid": "f2", "question": "Two?", "completion": "two"})
     recordings.follow_file("replay", file)
-    assert recordings.find("replay", "f1", "One?", 0) is None
-    two = recordings.find("replay", "", "Two?", 0)
-    assert two is not None and (two.text, two.model) == ("two", "recorded")
+    assert recordings.find("replay", "", "f1", "One?", 0) is None
+    two = recordings.find("replay", "", "", "Two?", 0)
+    assert two == ("two", "recorded")
     recordings.follow_file("replay", None)
-    assert recordings.find("replay", "f2", "Two?", 0) is None
-    assert recordings.find("replay", "q1", "", 0) is not None
+    assert recordings.find("replay", "", "f2", "Two?", 0) is None
+    assert recordings.find("replay", "", "q1", "", 0) is not None
 
 
 GOOD = {"qid": "f1", "question": "One?", "completion": "one"}

@@ -1,0 +1,35 @@
+"""Errors on the wire: `{"error": NAME, "detail": TEXT}`, and OpenAI's own shape on the routes that its clients call."""
+
+import json
+import math
+import re
+
+from askback.contracts.errors import ServiceError
+
+OPENAI_PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/models"})
+Answered = tuple[int, dict[str, str], bytes]
+"""(status, headers, body) of an answer."""
+
+
+def error_answer(error: ServiceError, path: str) -> Answered:
+    """`error` as the clients of `path` read it."""
+    return openai_error(error) if path in OPENAI_PATHS else _framed(error, {"error": type(error).__name__, "detail": str(error)})
+
+
+def openai_error(error: ServiceError) -> Answered:
+    """`error` in OpenAI's shape. `x-should-retry: false` keeps its clients from paying again for what will fail again."""
+    kind = type(error).__name__
+    code = re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower()
+    return _framed(error, {"error": {"type": kind, "message": str(error), "code": code, "param": None}})
+
+
+def _framed(error: ServiceError, content: object) -> Answered:
+    headers = {"content-type": "application/json"}
+    if error.status == 503:
+        headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
+    else:
+        headers["x-should-retry"] = "false"
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    body = json.dumps(content).encode()
+    return error.status, headers | {"content-length": str(len(body))}, body

@@ -1,0 +1,55 @@
+"""The limit on calls under way."""
+
+import pytest
+
+from services.teacher.adaptive_limit import AdaptiveLimit
+
+
+def succeed(limit: AdaptiveLimit, times: int) -> int:
+    for _ in range(times):
+        limit.succeeded(limit.value)
+    return limit.value
+
+
+@pytest.mark.parametrize(("ceiling", "start"), [(1, 1), (5, 5), (100, 8)])
+def test_it_starts_modestly(ceiling: int, start: int) -> None:
+    assert AdaptiveLimit(ceiling).value == start
+
+
+def test_it_doubles_each_round_up_to_the_ceiling() -> None:
+    limit = AdaptiveLimit(40)
+    assert [succeed(limit, limit.value) for _ in range(3)] == [16, 32, 40]
+
+
+def test_it_does_not_grow_while_it_is_not_used_up() -> None:
+    limit = AdaptiveLimit(40)
+    for _ in range(100):
+        limit.succeeded(7)
+    assert limit.value == 8
+
+
+def test_a_refusal_takes_off_a_part_and_calls_from_before_do_not_count_again() -> None:
+    limit = AdaptiveLimit(40)
+    assert limit.refused(3, 8)
+    assert not any(limit.refused(call, 12) for call in (1, 2, 4, 8))
+    assert limit.value == 5
+    assert limit.refused(9, 12)
+    assert limit.value == 3
+
+
+def test_it_never_falls_below_one() -> None:
+    limit = AdaptiveLimit(40)
+    for call in range(1, 50):
+        limit.refused(call, call)
+    assert limit.value == 1
+
+
+def test_after_a_refusal_it_grows_by_one_for_a_whole_row_of_successes() -> None:
+    limit = AdaptiveLimit(40)
+    limit.refused(1, 8)
+    assert succeed(limit, 4) == 5
+    limit.failed()
+    assert succeed(limit, 4) == 5
+    assert succeed(limit, 1) == 6
+    assert succeed(limit, 5) == 6
+    assert succeed(limit, 1) == 7
