@@ -36,7 +36,10 @@ def installed_version(venv: Path) -> str:
         say(f"installing litellm[proxy]=={VERSION} into {venv}")
         _output([sys.executable, "-m", "venv", str(python.parents[1])])
         _output([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"litellm[proxy]=={VERSION}"])
-    return _output([str(python), "-c", "from importlib.metadata import version; print(version('litellm'))"])
+    found = _output([str(python), "-c", "from importlib.metadata import version; print(version('litellm'))"])
+    if found != VERSION:
+        say(f"{venv} holds LiteLLM {found}; the figures of benchmarks/README.md are of {VERSION}")
+    return found
 
 
 def deployment(name: str, base_url: str, **limits: int) -> dict[str, Any]:

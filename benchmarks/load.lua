@@ -1,5 +1,6 @@
 -- One wrk thread that sends numbered prompts to /v1/chat/completions.
--- Arguments: body of the request with number 0, first number, how many numbers make a cycle, how many requests to send (0: until the time is up), idle path.
+-- Arguments: body of the request with number 0, first number, how many numbers make a cycle, how many requests to send (0: until
+-- the time is up), idle path.
 -- A limited run sends exactly that many prompts and ends when each of them is answered, or when one is refused. Connections
 -- that have nothing left to send ask the idle path meanwhile, since wrk cannot hold them.
 local ffi = require("ffi")

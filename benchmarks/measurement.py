@@ -114,7 +114,8 @@ def measure_rounds(meter: Meter, proxies: Mapping[str, Proxy], rounds: int, seed
             seen[cell].append(figures)
             say(
                 f"round {number + 1}/{rounds} {place + 1:2}/{len(order)} {cell.proxy:8} {cell.kind:9} concurrency {cell.concurrency:2}: "
-                f"{figures.requests_per_s:8.0f}/s p50 {figures.p50_ms:7.2f} ms p99 {figures.p99_ms:7.2f} ms CPU {figures.cpu_ms:6.3f} ms"
+                f"{figures.requests_per_s:8.0f}/s p50 {figures.p50_ms:7.2f} ms p99 {figures.p99_ms:7.2f} ms CPU {figures.cpu_ms:6.3f} ms "
+                f"({figures.cpu_ms * figures.requests_per_s / 10:3.0f} % of its core)"
             )
     return {cell: _medians(figures) for cell, figures in seen.items()}
 

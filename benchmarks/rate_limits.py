@@ -19,7 +19,7 @@ class Ruling:
     retry_s: float
     """Until a call is admitted again; 0 when one would be at once."""
     reset_s: float
-    """Until the limiter is as if it had never been called, which is what OpenAI's x-ratelimit-reset-requests means."""
+    """What is announced as the reset: until the limiter is as if it had never been called, as OpenAI documents it."""
 
 
 class Limiter(Protocol):
@@ -53,10 +53,14 @@ class TokenBucket:
 
 @dataclass
 class SlidingWindow:
-    """At most `per_minute` admitted calls in any 60 s; refused calls do not count."""
+    """At most `per_minute` admitted calls in any 60 s; refused calls do not count.
+
+    With `resets_with_next` the announced reset is when the oldest call leaves the window, as some upstreams mean it.
+    """
 
     per_minute: int
     clock: Clock
+    resets_with_next: bool = False
     _admitted: deque[float] = field(init=False, default_factory=deque)
 
     def call(self) -> Ruling:
@@ -68,7 +72,8 @@ class SlidingWindow:
         if admitted:
             calls.append(now)
         remaining = self.per_minute - len(calls)
-        return Ruling(admitted, remaining, 0.0 if remaining else calls[0] + WINDOW_S - now, calls[-1] + WINDOW_S - now)
+        next_s, empty_s = calls[0] + WINDOW_S - now, calls[-1] + WINDOW_S - now
+        return Ruling(admitted, remaining, 0.0 if remaining else next_s, next_s if self.resets_with_next else empty_s)
 
 
 def announcement(per_minute: int, ruling: Ruling) -> Mapping[str, str]:

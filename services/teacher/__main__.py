@@ -12,6 +12,8 @@ from services.serving import serve
 from services.teacher.aiohttp_upstream import AiohttpUpstream
 from services.teacher.app import Parts, create_app
 from services.teacher.backends import Backends, OpenAIBackend
+from services.teacher.batch_upstream import BatchOffer
+from services.teacher.batches import Batches
 from services.teacher.breaker import Breaker
 from services.teacher.budget import Budget
 from services.teacher.cache import AnswerStore, RecentAnswers
@@ -21,6 +23,7 @@ from services.teacher.database import Database
 from services.teacher.genai_prices_table import price_of
 from services.teacher.lane import Lane
 from services.teacher.ledger import Ledger
+from services.teacher.openai_batch import OpenAIBatchUpstream
 from services.teacher.pace import Pace
 from services.teacher.prices import Price, flat_price
 from services.teacher.prometheus_metrics import PrometheusMetrics
@@ -53,19 +56,23 @@ def _assemble(config: TeacherConfig, beside: Path, environment: Mapping[str, str
     budget = Budget(database, ledger, config.budget.total_usd, config.budget.run_usd)
     metrics.watch_budget(budget)
     built: dict[str, RecordedBackend | OpenAIBackend] = {}
+    offers: dict[str, BatchOffer] = {}
     for spec in config.backends:
         if isinstance(spec, OpenAISpec):
-            lane = _lane(spec, environment, metrics, closing)
+            lane, missing = _lane(spec, environment, metrics, closing), _missing(spec, environment)
             price = _price(spec, config.budget)
             purchaser = Purchaser(spec, lane, budget, price or flat_price(0, 0), metrics, Random())  # noqa: S311  # only spreads retries
-            built[spec.name] = OpenAIBackend(spec, price, purchaser, _missing(spec, environment))
+            built[spec.name] = OpenAIBackend(spec, price, purchaser, missing)
+            if spec.batch:
+                offers[spec.name] = BatchOffer(spec, price, OpenAIBatchUpstream(spec, _key(spec, environment)), missing)
         else:
             path = spec.path if isinstance(spec, ReplaySpec) else ""
             recordings.follow_file(spec.name, beside / path if path else None)
             built[spec.name] = RecordedBackend(spec.name, recordings)
     backends = Backends(config, built, ActiveBackend(database, config))
-    teacher = Teacher(backends, store, RecentAnswers(config.cache_memory_mib * _MIB))
-    return Parts(teacher, backends, recordings, store, ledger, budget, metrics, closing)
+    recent = RecentAnswers(config.cache_memory_mib * _MIB)
+    batches = Batches(database, budget, store, recent, backends.spec, offers, metrics)
+    return Parts(Teacher(backends, store, recent), backends, recordings, store, ledger, budget, metrics, batches, closing)
 
 
 def _store(environment: Mapping[str, str], database: Database, closing: AsyncExitStack) -> AnswerStore:

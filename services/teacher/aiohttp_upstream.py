@@ -8,6 +8,7 @@ import orjson
 from yarl import URL
 
 from services.logs import request_id
+from services.teacher.completion import complaint
 from services.teacher.config import OpenAISpec
 from services.teacher.flights import Emit
 from services.teacher.sse import DONE, Assembler, EventReader
@@ -105,9 +106,9 @@ class AiohttpUpstream:
 
     def _checked(self, completion: Any, answer: aiohttp.ClientResponse) -> dict[str, Any]:
         """`completion`, after a check of every part that is used later."""
-        complaint = _complaint(completion)
-        if complaint:
-            raise Lost(f"{self._base} did not answer with a chat completion ({complaint})", again=False, headers=answer.headers)
+        wrong = complaint(completion)
+        if wrong:
+            raise Lost(f"{self._base} did not answer with a chat completion ({wrong})", again=False, headers=answer.headers)
         checked: dict[str, Any] = completion
         return checked
 
@@ -116,23 +117,3 @@ async def _read_limited(answer: aiohttp.ClientResponse) -> bytes:
     if (answer.content_length or 0) > _MAX_REPLY_BYTES:
         raise Lost(f"the answer is larger than {_MAX_REPLY_BYTES // 2**20} MiB", again=False, headers=answer.headers)
     return await answer.read()
-
-
-def _complaint(completion: Any) -> str:
-    if not isinstance(completion, dict):
-        return "not an object"
-    choices = completion.get("choices")
-    if not isinstance(choices, list) or not choices:
-        return "choices: must be a list of at least one"
-    for choice in choices:
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
-            return "choices.0.message.content: must be a text"
-    usage = completion.get("usage")
-    if usage is not None and not (isinstance(usage, dict) and all(_is_count(usage.get(name, 0)) for name in ("prompt_tokens", "completion_tokens"))):
-        return "usage: must hold whole numbers"
-    return "" if isinstance(completion.get("model", ""), str) else "model: must be a text"
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0

@@ -20,6 +20,8 @@ from askback.contracts.teacher import (
 )
 from services.serving import create_service
 from services.teacher.backends import Backends
+from services.teacher.batch_routes import batch_router
+from services.teacher.batches import Batches
 from services.teacher.budget import Budget
 from services.teacher.cache import AnswerStore
 from services.teacher.chat_door import ChatDoor
@@ -44,6 +46,7 @@ class Parts:
     ledger: Ledger
     budget: Budget
     metrics: PrometheusMetrics
+    batches: Batches
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What is to be closed at the end."""
 
@@ -61,6 +64,7 @@ def create_app(parts: Parts) -> ChatDoor:
     router.include_router(_backend_routes(parts.backends))
     router.include_router(_recording_routes(parts))
     router.include_router(_money_routes(parts))
+    router.include_router(batch_router(parts.batches))
     app = create_service("teacher", router)
     describe_chat(app.openapi())
     return ChatDoor(app, parts.teacher, parts.metrics)

@@ -35,7 +35,7 @@ class BatchFollower:
     def follow(self, identifier: str) -> None:
         """Go on with a batch until it is over."""
         followed = self._followed[identifier] = _Followed()
-        followed.task = asyncio.create_task(self._run(identifier, followed.wake))
+        followed.task = asyncio.create_task(self._run(identifier, followed.wake), name=f"batch {identifier}")
 
     def wake(self, identifier: str) -> bool:
         """Look at a batch now; False when it is not followed."""

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.teacher.batch_orders import number_of
-from services.teacher.completion import unusable
-from services.teacher.upstream import Reply
+from services.teacher.completion import Used, complaint, unusable, used_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,37 +18,12 @@ class ResultLine:
     body: bytes | None
     """The answer as JSON, which is paid for; None for a request that failed, at no cost."""
     model: str = ""
-    usage: tuple[int, int, int] | None = None
-    """(prompt tokens, those of them that the upstream had cached, completion tokens); None where the upstream does not say."""
+    used: Used | None = None
+    """None where the upstream does not say."""
     kind: str = ""
     """Of the problem."""
     problem: str = ""
     """Why there is no usable answer; empty where there is one."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _Message(_Part):
-    content: str | None = None
-
-
-class _Choice(_Part):
-    message: _Message
-
-
-class _Usage(_Part):
-    prompt_tokens: int = Field(default=0, ge=0)
-    completion_tokens: int = Field(default=0, ge=0)
-
-
-class _Completion(_Part):
-    """The part of an answer that is used."""
-
-    model: str = ""
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
 
 
 def read_line(line: bytes) -> ResultLine | None:
@@ -71,16 +44,11 @@ def read_line(line: bytes) -> ResultLine | None:
 
 def _answer(number: int, completion: Any) -> ResultLine:
     body = orjson.dumps(completion)
-    try:
-        checked = _Completion.model_validate(completion)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the body"
-        return ResultLine(number, body, kind="unusable", problem=f"the answer is no chat completion ({field}: {first['msg']})")
+    wrong = complaint(completion)
+    if wrong:
+        return ResultLine(number, body, kind="unusable", problem=f"the answer is no chat completion ({wrong})")
     problem = unusable(completion)
-    reply = Reply(body, completion)
-    usage = (reply.tokens[0], reply.cached_prompt_tokens, reply.tokens[1]) if checked.usage is not None else None
-    return ResultLine(number, body, checked.model, usage, "unusable" if problem else "", problem)
+    return ResultLine(number, body, completion.get("model", ""), used_by(completion), "unusable" if problem else "", problem)
 
 
 def _failure(response: Any, error: Any) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from services.teacher.cache import AnswerStore, RecentAnswers
 from services.teacher.completion import Completion
 from services.teacher.ledger import Entry, picodollars
 
-_AT_A_TIME = 200  # rows booked in one transaction
+_AT_A_TIME = 100  # rows booked in one transaction, and worked on before other requests get their turn
 
 
 class Meters(Protocol):
@@ -102,12 +102,11 @@ class BatchResults:
     def _completion(self, job: BatchJob, offer: BatchOffer, row: BatchRow, line: ResultLine) -> tuple[Completion, bool]:
         """(answer, whether its cost is estimated at its upper bound since the upstream did not say what it used)."""
         assert line.body is not None
-        known = offer.price is not None and line.usage is not None
-        usd, prompt, answer = row.usd, 0, 0
-        if offer.price is not None and line.usage is not None:
-            prompt, cached, answer = line.usage
-            usd = offer.price.cost(prompt, cached, answer) * BATCH_FACTOR
-        return Completion(line.body, line.model or job.model, prompt, answer, usd, self._books.clock()), not known and usd > 0
+        now, model = self._books.clock(), line.model or job.model
+        if offer.price is None or line.used is None:
+            return Completion(line.body, model, cost_usd=row.usd, created_at=now), row.usd > 0
+        usd = offer.price.cost(*line.used) * BATCH_FACTOR
+        return Completion(line.body, model, line.used.prompt, line.used.completion, usd, now), False
 
     async def _keep(self, row: BatchRow, completion: Completion) -> None:
         """Keep the answer, unless the same request was answered otherwise since: an answer that was given stays."""

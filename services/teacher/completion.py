@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,6 +19,52 @@ class Completion:
     """What it cost when it was bought."""
     created_at: float = 0.0
     """Seconds of the Unix clock."""
+
+
+class Used(NamedTuple):
+    """Tokens of one call, in the order that `Price.cost` takes them."""
+
+    prompt: int
+    cached: int
+    """Prompt tokens that the upstream read from its own cache, and charges less for."""
+    completion: int
+    written: int
+    """Prompt tokens that the upstream wrote to its own cache, and may charge more for."""
+
+
+def used_by(body: dict[str, Any]) -> Used | None:
+    """The `usage` of a checked `chat.completion`; None when the upstream does not say."""
+    usage = body.get("usage")
+    if not usage:
+        return None
+    details = usage.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    counts: list[int] = [count if _is_count(count := details.get(name)) else 0 for name in ("cached_tokens", "cache_write_tokens")]
+    return Used(usage.get("prompt_tokens", 0), counts[0], usage.get("completion_tokens", 0), counts[1])
+
+
+def complaint(body: Any) -> str:
+    """Why `body` is no `chat.completion`, as far as any part of it is used; empty when it is one."""
+    if not isinstance(body, dict):
+        return "not an object"
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return "choices: must be a list of at least one"
+    for number, choice in enumerate(choices):
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
+            return f"choices.{number}.message.content: must be a text"
+        calls = message.get("tool_calls") or []
+        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+            return f"choices.{number}.message.tool_calls: must be a list of objects"
+    usage = body.get("usage")
+    if usage is not None and not (isinstance(usage, dict) and all(_is_count(usage.get(name, 0)) for name in ("prompt_tokens", "completion_tokens"))):
+        return "usage: must hold whole numbers"
+    return "" if isinstance(body.get("model", ""), str) else "model: must be a text"
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def unusable(body: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from askback.contracts.errors import DeadlineExceeded
 from services.teacher.breaker import Breaker
+from services.teacher.completion import used_by
 from services.teacher.flights import Emit
 from services.teacher.pace import Pace
 from services.teacher.pace import Turn as Right
@@ -79,7 +80,8 @@ class Lane:
         try:
             reply = await self._upstream.send(body, min(self._timeout_s, max(left, 0.001)), emit)
             turn.outcome, turn.status, turn.headers = "200", 200, reply.headers
-            turn.tokens = sum(reply.tokens)
+            used = used_by(reply.completion)
+            turn.tokens = used.prompt + used.completion if used else None
             return reply
         except TryFailed as failure:
             turn.headers = failure.headers

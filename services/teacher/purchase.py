@@ -10,7 +10,7 @@ from random import Random
 from askback.contracts.errors import DeadlineExceeded, ServiceError, UpstreamRejected, UpstreamUnavailable
 from services.teacher.breaker import BreakerOpen
 from services.teacher.budget import Budget, Reservation
-from services.teacher.completion import Completion, unusable
+from services.teacher.completion import Completion, unusable, used_by
 from services.teacher.config import OpenAISpec
 from services.teacher.flights import Emit
 from services.teacher.lane import Lane, Meters
@@ -88,11 +88,11 @@ class Purchaser:
             raise DeadlineExceeded(f"backend {self._spec.name!r}: the budget is held by calls under way; the deadline came first") from None
 
     async def _take_in(self, reply: Reply, order: Order, purpose: Purpose, reservation: Reservation, keep: Keep) -> Completion:
-        (prompt, answer), unsaid = reply.tokens, not reply.completion.get("usage")
-        usd = order.usd if unsaid else self._price.cost(prompt, reply.cached_prompt_tokens, answer, reply.written_prompt_tokens)
-        problem = unusable(reply.completion)
+        used, problem = used_by(reply.completion), unusable(reply.completion)
+        usd = self._price.cost(*used) if used else order.usd
+        prompt, answer = (used.prompt, used.completion) if used else (0, 0)
         completion = Completion(reply.body, reply.completion.get("model") or self._spec.model, prompt, answer, usd, time.time())
-        entry = self._entry(purpose, completion, estimated=unsaid and usd > 0, problem=problem)
+        entry = self._entry(purpose, completion, estimated=used is None and usd > 0, problem=problem)
         if problem:
             await self._book(reservation, entry)
         else:  # side by side, so that both reach the disk in one go; the answer first, or it could be paid for twice

@@ -17,27 +17,6 @@ class Reply:
     """The same, decoded and checked."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def tokens(self) -> tuple[int, int]:
-        """(prompt tokens, completion tokens); zeros when the upstream did not say."""
-        usage = self.completion.get("usage") or {}
-        return usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-
-    @property
-    def cached_prompt_tokens(self) -> int:
-        """Prompt tokens that the upstream had in its own cache and charges less for."""
-        return self._prompt_detail("cached_tokens")
-
-    @property
-    def written_prompt_tokens(self) -> int:
-        """Prompt tokens that the upstream wrote to its own cache and may charge more for."""
-        return self._prompt_detail("cache_write_tokens")
-
-    def _prompt_detail(self, name: str) -> int:
-        details = (self.completion.get("usage") or {}).get("prompt_tokens_details")
-        count = details.get(name) if isinstance(details, dict) else 0
-        return count if type(count) is int and count > 0 else 0
-
 
 class TryFailed(Exception):
     """One try brought no answer. `headers` are the reply's, empty without one."""

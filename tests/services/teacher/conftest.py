@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from services.teacher.app import Parts
 from services.teacher.asked import Asked, read_request
 from services.teacher.backends import Backends, OpenAIBackend
+from services.teacher.batches import Batches
 from services.teacher.breaker import Breaker
 from services.teacher.budget import Budget
 from services.teacher.cache import RecentAnswers
@@ -96,8 +97,9 @@ def make_parts(backends_file: Path, database: Database) -> Callable[..., Parts]:
                 lane = Lane(spec.name, upstreams[spec.name], pace, Breaker(spec.name), metrics, spec.timeout_s)
                 built[spec.name] = OpenAIBackend(spec, price, Purchaser(spec, lane, budget, price, metrics, NoJitter()))
         backends = Backends(config, built, ActiveBackend(database, config))
-        teacher = Teacher(backends, store, RecentAnswers(2**20))
-        return Parts(teacher, backends, recordings, store, ledger, budget, metrics, AsyncExitStack())
+        recent = RecentAnswers(2**20)
+        batches = Batches(database, budget, store, recent, backends.spec, {}, metrics)
+        return Parts(Teacher(backends, store, recent), backends, recordings, store, ledger, budget, metrics, batches, AsyncExitStack())
 
     return make
 

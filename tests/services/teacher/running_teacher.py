@@ -60,6 +60,7 @@ class RunningTeacher:
     def __init__(self, folder: Path, config: str, **environment: str) -> None:
         self._folder, self._environment = folder, environment
         self.url = ""
+        self.http = httpx.Client(timeout=60)
         self.configure(config)
 
     def configure(self, config: str) -> None:
@@ -72,6 +73,7 @@ class RunningTeacher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
+        self.http.close()
         if error is not None:
             sys.stderr.write(self.log)  # pytest shows it beside the failure
 
@@ -117,18 +119,18 @@ class RunningTeacher:
 
     def ask(self, text: str, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx.Response:
         """One chat completion, without a retry."""
-        return httpx.post(f"{self.url}/v1/chat/completions", json=chat(text, **fields), headers=headers, timeout=60)
+        return self.http.post(f"{self.url}/v1/chat/completions", json=chat(text, **fields), headers=headers)
 
     def get(self, path: str) -> Any:
         """The JSON at `path`."""
-        return httpx.get(self.url + path, timeout=60).raise_for_status().json()
+        return self.http.get(self.url + path).raise_for_status().json()
 
     def put(self, path: str, **body: Any) -> Any:
-        return httpx.put(self.url + path, json=body, timeout=60).raise_for_status().json()
+        return self.http.put(self.url + path, json=body).raise_for_status().json()
 
     def metric(self, name: str) -> float:
         """The sum of all samples of /metrics that begin with `askback_teacher_` and `name`."""
-        lines = httpx.get(f"{self.url}/metrics", timeout=60).raise_for_status().text.splitlines()
+        lines = self.http.get(f"{self.url}/metrics").raise_for_status().text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"askback_teacher_{name}"))
 
 
@@ -166,7 +168,7 @@ async def ask_at_once(url: str, bodies: Iterable[Mapping[str, Any]], headers: Ma
         return await asyncio.gather(*[send(one, url, body, headers) for body in bodies])
 
 
-async def ask_in_turn(url: str, bodies: Sequence[Mapping[str, Any]], callers: int, seen: Callable[[int, Answered], None]) -> None:
+async def ask_in_turn(url: str, bodies: Sequence[Mapping[str, Any]], callers: int, seen: Callable[[int, Answered], object]) -> None:
     """Send `bodies` by `callers` at a time and show each answer with its number as it comes. Ends when the server is gone."""
     numbers = iter(range(len(bodies)))
 

@@ -75,8 +75,9 @@ class Stand:
         return await self.batches.submit(BatchRequest(requests=[ask(text) for text in texts], **fields))
 
     async def over(self, batch_id: str) -> BatchState:
-        """The batch, once it is over."""
+        """The batch, once it is over and nobody follows it any more."""
         await until(lambda: self.batches.state(batch_id).finished_at is not None)
+        await until(lambda: f"batch {batch_id}" not in {task.get_name() for task in asyncio.all_tasks()})
         return self.batches.state(batch_id)
 
     async def kept(self, text: str) -> Completion | None:
@@ -304,7 +305,7 @@ async def test_each_request_ends_in_its_own_way(fake: FakeBatchUpstream, stand: 
         *sorted(
             [
                 ("", "batch", bounds[2], 1, ""),
-                ("", "batch", bounds[3], 1, "the answer is no chat completion (choices: List should have at least 1 item after validation, not 0)"),
+                ("", "batch", bounds[3], 1, "the answer is no chat completion (choices: must be a list of at least one)"),
             ],
             key=lambda entry: entry[2],
         ),

@@ -63,7 +63,7 @@ BEARER = {"authorization": f"Bearer {KEY}"}
 def test_a_body_over_the_limit_is_413(upstream: FakeOpenAI, guarded: RunningTeacher, path: str, chunked: bool) -> None:
     body = json.dumps(chat("x" * MIB)).encode()
     pieces = (body[at : at + 65536] for at in range(0, len(body), 65536))
-    answer = httpx.post(guarded.url + path, content=pieces if chunked else body, headers=BEARER | {"content-type": "application/json"})
+    answer = guarded.http.post(guarded.url + path, content=pieces if chunked else body, headers=BEARER | {"content-type": "application/json"})
     assert answer.status_code == 413
     assert "ASKBACK_MAX_BODY_MIB" in answer.text
     if "chat" in path:
@@ -74,7 +74,7 @@ def test_a_body_over_the_limit_is_413(upstream: FakeOpenAI, guarded: RunningTeac
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"messages": []}', b'{"messages": [{"role": "user"}]}', b"\xff", b"[" * 100_000])
 def test_a_malformed_body_is_422(upstream: FakeOpenAI, guarded: RunningTeacher, body: bytes) -> None:
-    assert_openai_error(httpx.post(f"{guarded.url}/v1/chat/completions", content=body, headers=BEARER), 422, "invalid_input")
+    assert_openai_error(guarded.http.post(f"{guarded.url}/v1/chat/completions", content=body, headers=BEARER), 422, "invalid_input")
     assert not upstream.calls
 
 
@@ -82,8 +82,8 @@ def test_a_malformed_body_is_422(upstream: FakeOpenAI, guarded: RunningTeacher, 
 def test_nobody_is_let_in_without_a_key(upstream: FakeOpenAI, guarded: RunningTeacher, prompt: str, header: dict[str, str]) -> None:
     assert_openai_error(guarded.ask(prompt, header), 401, "unauthorized")
     for path in ("/v1/usage", "/v1/budgets", "/v1/backends", "/metrics", "/openapi.json", "/docs"):
-        assert httpx.get(guarded.url + path, headers=header).status_code == 401
-    assert httpx.put(f"{guarded.url}/v1/budgets/total", json={"limit_usd": None}, headers=header).status_code == 401
+        assert guarded.http.get(guarded.url + path, headers=header).status_code == 401
+    assert guarded.http.put(f"{guarded.url}/v1/budgets/total", json={"limit_usd": None}, headers=header).status_code == 401
     assert not upstream.calls
 
 
@@ -92,7 +92,7 @@ def test_the_key_lets_in_and_probes_need_none(upstream: FakeOpenAI, guarded: Run
         assert guarded.ask(prompt, {"authorization": f"Bearer {key}"}).status_code == 200
     assert upstream.calls[0].headers["authorization"] == f"Bearer {UPSTREAM_KEY}"
     for path in ("/healthz", "/readyz"):
-        assert httpx.get(guarded.url + path).status_code == 200
+        assert guarded.http.get(guarded.url + path).status_code == 200
 
 
 def test_the_log_holds_request_ids_and_neither_keys_nor_prompts(upstream: FakeOpenAI, guarded: RunningTeacher) -> None:

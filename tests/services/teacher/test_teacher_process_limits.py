@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_openai import FakeOpenAI, TokenBucket
@@ -24,7 +25,7 @@ def upstream() -> Iterator[FakeOpenAI]:
 async def test_a_rate_limit_is_used_and_hardly_passed(upstream: FakeOpenAI, tmp_path: Path, configured: bool) -> None:
     upstream.rate = TokenBucket(PER_MINUTE, burst=CALLERS, announces=not configured)
     upstream.latency_s = 0.05
-    limit = {"requests_per_minute": float(PER_MINUTE)} if configured else {}
+    limit: dict[str, Any] = {"requests_per_minute": float(PER_MINUTE)} if configured else {}
     answers: dict[int, Answered] = {}
     with RunningTeacher(tmp_path, teacher_toml(paid_backend(upstream.url, **limit))) as teacher:
         await ask_in_turn(teacher.url, [chat(f"question {number}") for number in range(CALLS)], CALLERS, answers.__setitem__)
