@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import orjson
 
@@ -39,8 +39,12 @@ def used_by(body: dict[str, Any]) -> Used | None:
         return None
     details = usage.get("prompt_tokens_details")
     details = details if isinstance(details, dict) else {}
-    counts: list[int] = [count if _is_count(count := details.get(name)) else 0 for name in ("cached_tokens", "cache_write_tokens")]
-    return Used(usage.get("prompt_tokens", 0), counts[0], usage.get("completion_tokens", 0), counts[1])
+    cached, written = _count(details.get("cached_tokens")), _count(details.get("cache_write_tokens"))
+    return Used(_count(usage.get("prompt_tokens")), cached, _count(usage.get("completion_tokens")), written)
+
+
+def _count(value: Any) -> int:
+    return value if _is_count(value) else 0
 
 
 def complaint(body: Any) -> str:
@@ -63,7 +67,7 @@ def complaint(body: Any) -> str:
     return "" if isinstance(body.get("model", ""), str) else "model: must be a text"
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return type(value) is int and value >= 0
 
 
