@@ -1,6 +1,6 @@
 """How many calls may be under way at once, found by trying."""
 
-_MODEST = 8
+_MODEST = 4
 _DECREASE = 0.7
 
 

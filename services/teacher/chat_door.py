@@ -80,7 +80,7 @@ async def _body(receive: Receive) -> bytes:
 def _asked(body: bytes, headers: dict[bytes, bytes]) -> Asked:
     control = headers.get(b"cache-control")
     cache = parse_cache_control(control.decode("latin-1")) if control else ALLOW_ALL
-    run = headers.get(b"x-askback-run", b"").decode("latin-1")
+    run = headers.get(b"x-askback-run", b"").decode(errors="surrogateescape")
     if len(run) > MAX_RUN_LENGTH or not run.isprintable():
         raise InvalidInput(f"x-askback-run: must be a name of at most {MAX_RUN_LENGTH} printable characters")
     return read_request(body, cache, run, _deadline(headers.get(b"x-askback-deadline-s")))

@@ -97,8 +97,9 @@ class Pace:
         `headers` find their names in lower case. After a 429 without Retry-After nothing is paused: its caller backs off.
         """
         now = self._now()
-        self._requests.hear(headers, turn.requests_taken, turn.started, now)
-        self._tokens.hear(headers, turn.tokens_taken, turn.started, now)
+        unadvised = status == _TOO_MANY_REQUESTS and retry_after_s(headers) is None
+        self._requests.hear(headers, turn.requests_taken, turn.started, now, unadvised)
+        self._tokens.hear(headers, turn.tokens_taken, turn.started, now, unadvised)
         if tokens is not None:
             self._tokens.give_back(turn.tokens - tokens, now)
         if status == _TOO_MANY_REQUESTS:

@@ -16,6 +16,10 @@ class Quota:
     Read are OpenAI's headers `x-ratelimit-{limit,remaining,reset}-KIND`. They were written when the upstream let the call in,
     and the reply may come much later. So the reset counts from the call's start, and what was taken since then is subtracted
     from the remainder. News of a call is void when one that started later has been heard.
+
+    A remainder of 0 holds calls back until the reset only where the limit is not known or the upstream has refused a call.
+    Else the even flow suffices, and a reset may be the time until the upstream's limiter is as new (so OpenAI's), which is
+    long after the next call is possible.
     """
 
     def __init__(self, kind: str, per_minute: float | None, now: float) -> None:
@@ -49,8 +53,11 @@ class Quota:
         if self._bucket is not None:
             self._bucket.give_back(amount, now)
 
-    def hear(self, headers: Mapping[str, str], taken: int, started: float, now: float) -> None:
-        """Learn from the reply to a call that began at `started`, when `take` had returned `taken`. Unreadable headers say nothing."""
+    def hear(self, headers: Mapping[str, str], taken: int, started: float, now: float, refused: bool = False) -> None:
+        """Learn from the reply to a call that began at `started`, when `take` had returned `taken`. Unreadable headers say nothing.
+
+        `refused` is for a call that was turned away without being told when to come back.
+        """
         limit_name, remaining_name, reset_name = self._headers
         limit = headers.get(limit_name)
         if limit is not None and limit != self._announced:
@@ -63,7 +70,7 @@ class Quota:
         if remaining is not None and reset_s is not None:
             self._heard = taken
             self._remaining = remaining - (self._taken - taken)
-            self._resets_at = started + min(reset_s, _LONGEST_HOLD_S)
+            self._resets_at = started + min(reset_s, _LONGEST_HOLD_S) if refused or self._bucket is None else -inf
 
     def _limit(self, announced: float | None, now: float) -> None:
         if not announced:
@@ -71,5 +78,5 @@ class Quota:
         per_minute = min(announced, self._configured)
         if self._bucket is None:
             self._bucket = Bucket(per_minute, now)
-            self._bucket.take(max(1.0, per_minute / 60))  # the calls so far were its burst
+            self._bucket.take(max(1.0, per_minute / 60, min(self._taken, per_minute / 4)))  # the calls so far, as far as they are its burst
         self._bucket.set_allowance(per_minute)

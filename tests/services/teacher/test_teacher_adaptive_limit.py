@@ -11,29 +11,30 @@ def succeed(limit: AdaptiveLimit, times: int) -> int:
     return limit.value
 
 
-@pytest.mark.parametrize(("ceiling", "start"), [(1, 1), (5, 5), (100, 8)])
+@pytest.mark.parametrize(("ceiling", "start"), [(1, 1), (3, 3), (100, 4)])
 def test_it_starts_modestly(ceiling: int, start: int) -> None:
     assert AdaptiveLimit(ceiling).value == start
 
 
 def test_it_doubles_each_round_up_to_the_ceiling() -> None:
     limit = AdaptiveLimit(40)
-    assert [succeed(limit, limit.value) for _ in range(3)] == [16, 32, 40]
+    assert [succeed(limit, limit.value) for _ in range(4)] == [8, 16, 32, 40]
 
 
 def test_it_does_not_grow_while_it_is_not_used_up() -> None:
     limit = AdaptiveLimit(40)
     for _ in range(100):
-        limit.succeeded(7)
-    assert limit.value == 8
+        limit.succeeded(3)
+    assert limit.value == 4
 
 
 def test_a_refusal_takes_off_a_part_and_calls_from_before_do_not_count_again() -> None:
     limit = AdaptiveLimit(40)
-    assert limit.refused(3, 8)
-    assert not any(limit.refused(call, 12) for call in (1, 2, 4, 8))
+    succeed(limit, 4)
+    assert limit.refused(7, 12)
+    assert not any(limit.refused(call, 16) for call in (5, 6, 8, 12))
     assert limit.value == 5
-    assert limit.refused(9, 12)
+    assert limit.refused(13, 16)
     assert limit.value == 3
 
 
@@ -46,10 +47,10 @@ def test_it_never_falls_below_one() -> None:
 
 def test_after_a_refusal_it_grows_by_one_for_a_whole_row_of_successes() -> None:
     limit = AdaptiveLimit(40)
-    limit.refused(1, 8)
-    assert succeed(limit, 4) == 5
+    limit.refused(1, 4)
+    assert succeed(limit, 2) == 3
     limit.failed()
-    assert succeed(limit, 4) == 5
-    assert succeed(limit, 1) == 6
-    assert succeed(limit, 5) == 6
-    assert succeed(limit, 1) == 7
+    assert succeed(limit, 2) == 3
+    assert succeed(limit, 1) == 4
+    assert succeed(limit, 3) == 4
+    assert succeed(limit, 1) == 5

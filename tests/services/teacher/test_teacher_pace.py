@@ -221,11 +221,11 @@ def test_retry_after_holds_everyone_in_full_and_hardly_longer() -> None:
 def test_a_429_that_says_nothing_lowers_the_limit_and_pauses_nothing() -> None:
     async def run() -> None:
         pace = make()
-        tasks = await queued(pace, 8)
+        tasks = await queued(pace, 4)
         for task in tasks:
             pace.finish(task.result(), 429, {}, None)
-        assert pace.limit == 5
-        assert started(await queued(pace, 6)) == [True] * 5 + [False]
+        assert pace.limit == 2
+        assert started(await queued(pace, 3)) == [True] * 2 + [False]
 
     virtually(run)
 
@@ -258,9 +258,9 @@ def test_an_announced_remainder_of_tokens_holds_what_is_larger() -> None:
 def test_only_success_lets_the_limit_grow(status: int | None, grows: bool) -> None:
     async def run() -> None:
         pace = make()
-        for task in await queued(pace, 8):
+        for task in await queued(pace, 4):
             pace.finish(task.result(), status, {}, 1)
-        assert (pace.limit > 8) == grows
+        assert (pace.limit > 4) == grows
 
     virtually(run)
 

@@ -49,6 +49,15 @@ class SlidingWindow:
         return granted
 
 
+class SlidingWindowAsNew(SlidingWindow):
+    """Its reset is the time until nothing is counted any more, as OpenAI words it."""
+
+    def ask(self, at: float) -> bool:
+        granted = super().ask(at)
+        self.reset_s = self.times[-1] + 60 - at
+        return granted
+
+
 class FixedWindow:
     def __init__(self, began_s_ago: float) -> None:
         self.began_s_ago, self.window, self.remaining = began_s_ago, -1, 0
@@ -67,6 +76,7 @@ UPSTREAMS: dict[str, Callable[[], Upstream]] = {
     "bucket of 60": lambda: TokenBucket(60),
     "bucket of 1": lambda: TokenBucket(1),
     "sliding window": SlidingWindow,
+    "sliding window, as new": SlidingWindowAsNew,
     "fixed window": lambda: FixedWindow(0),
     "fixed window, late": lambda: FixedWindow(25),
 }

@@ -100,6 +100,17 @@ async def test_each_run_has_its_own_budget(upstream: FakeOpenAI, tmp_path: Path)
         assert upstream.paid.total() == 8
 
 
+async def test_a_run_has_one_name_in_header_and_address(upstream: FakeOpenAI, tmp_path: Path) -> None:
+    with RunningTeacher(tmp_path, teacher_toml(paid_backend(upstream.url))) as teacher:
+        teacher.put("/v1/budgets/runs/größe", limit_usd=0.0)
+        statuses = []
+        for run in ("größe", "größer"):
+            statuses += [answer.status for answer in await ask_at_once(teacher.url, questions(0, 2), {"x-askback-run": run})]
+        assert statuses == [402, 402, 200, 200]
+        not_utf8 = teacher.http.post(f"{teacher.url}/v1/chat/completions", json=chat("a question"), headers={b"x-askback-run": b"gr\xf6\xdfe"})
+        assert not_utf8.status_code == 422
+
+
 async def test_a_model_without_a_known_price_is_refused_until_it_is_allowed_by_name(upstream: FakeOpenAI, tmp_path: Path) -> None:
     backends = [{"name": name, "kind": "openai", "model": name, "base_url": upstream.url} for name in ("large", "small")]
     with RunningTeacher(tmp_path, teacher_toml(*backends)) as teacher:
