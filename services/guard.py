@@ -24,20 +24,20 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        error = self._complaint(scope)
-        if error is not None:
-            await _refuse(scope["path"], error, send)
-            return
-        await self._app(scope, self._limited(receive), send)
-
-    def _complaint(self, scope: Scope) -> ServiceError | None:
         length = given = b""
         for name, value in scope["headers"]:
             if name == b"content-length":
                 length = value
             elif name == b"authorization":
                 given = value
-        if self._keys and scope["path"] not in _OPEN and not self._known(given):
+        error = self._complaint(scope["path"], length, given)
+        if error is not None:
+            await _refuse(scope["path"], error, send)
+        else:  # the server holds a body to the length that it announces
+            await self._app(scope, receive if length else self._limited(receive), send)
+
+    def _complaint(self, path: str, length: bytes, given: bytes) -> ServiceError | None:
+        if self._keys and path not in _OPEN and not self._known(given):
             return Unauthorized("this service asks for a key; send `Authorization: Bearer <key>` with a value of its ASKBACK_API_KEY")
         return self._too_large() if length.isdigit() and (len(length) > 18 or int(length) > self._max) else None
 

@@ -84,4 +84,6 @@ def serve(app: ASGIApp, default_port: int) -> None:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
     host = os.environ.get("ASKBACK_HOST", "127.0.0.1")
-    uvicorn.run(safe, host=host, port=int(port), access_log=False, log_config=None, timeout_graceful_shutdown=8)
+    uvicorn.run(
+        safe, host=host, port=int(port), access_log=False, log_config=None, server_header=False, proxy_headers=False, timeout_graceful_shutdown=8
+    )

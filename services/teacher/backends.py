@@ -24,7 +24,7 @@ class PaidBackend(Protocol):
     missing: str
     """What keeps it from answering; empty when it can be asked."""
 
-    async def buy(self, asked: Asked, key: str, emit: Emit | None, keep: Keep) -> Completion:
+    async def buy(self, asked: Asked, key: str, emit: Emit | None, keep: Keep | None) -> Completion:
         """A new answer, streamed to `emit` where given; see Purchaser.buy."""
         ...
 
@@ -37,7 +37,7 @@ class OpenAIBackend:
         self.name, self.missing = spec.name, missing
         self._spec, self._price, self._purchaser = spec, price, purchaser
 
-    async def buy(self, asked: Asked, key: str, emit: Emit | None, keep: Keep) -> Completion:
+    async def buy(self, asked: Asked, key: str, emit: Emit | None, keep: Keep | None) -> Completion:
         """See PaidBackend."""
         if self.missing:
             raise UpstreamUnavailable(f"backend {self.name!r}: {self.missing}; set it and start the teacher again")

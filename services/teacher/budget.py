@@ -61,7 +61,7 @@ class Budget:
                 self._accounts.hold(_claim_of(reservation))
 
     async def reserve(self, run: str, backend: str, model: str, request_hash: str, usd: float, kind: Kind = "online") -> Reservation:
-        """Set aside `usd`, the most that a call can cost; durable on return, so that the call may go out.
+        """Set aside `usd`, the most that a call can cost; outlives kill -9 on return, so that the call may go out.
 
         Waits, the first come first, while only calls under way stand against it, since most cost less than they reserve.
         Raises BudgetExceeded when a limit would be passed even so, and ServiceError when it cannot be written down. A caller
@@ -74,11 +74,12 @@ class Budget:
         await self._accounts.take(claim)
         self._open[reservation.id] = reservation
         try:
-            await self._database.write(lambda connection: self._ledger.hold(connection, reservation))
+            # Not flushed: a call that is out when the power goes is forgotten, and every call would wait for the disk twice.
+            await self._database.write(lambda connection: self._ledger.hold(connection, reservation), flush=kind == "batch")
         except asyncio.CancelledError:
             self._close(reservation, 0)
             with suppress(ServiceError):  # the row may still be written; then this comes behind it
-                self._database.write(lambda connection: self._ledger.drop(connection, reservation))
+                self._database.write(lambda connection: self._ledger.drop(connection, reservation), flush=False)
             raise
         except BaseException:
             self._close(reservation, 0)
@@ -86,9 +87,9 @@ class Budget:
         return reservation
 
     async def release(self, reservation: Reservation) -> None:
-        """Give back a reservation whose call cost nothing; does nothing for one that is closed. Durable on return."""
+        """Give back a reservation whose call cost nothing; does nothing for one that is closed. Outlives kill -9."""
         if self._close(reservation, 0):
-            await self._database.write(lambda connection: self._ledger.drop(connection, reservation))
+            await self._database.write(lambda connection: self._ledger.drop(connection, reservation), flush=False)
 
     async def settle(self, reservation: Reservation, entry: Entry, also: Callable[[Connection], None] | None = None) -> None:
         """Book what the call cost in place of its reservation, and run `also`, in one transaction; durable on return.

@@ -1,7 +1,7 @@
 """The cache of paid answers: a memory of those used of late, over a durable store."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,8 +27,8 @@ class AnswerStore(Protocol):
 
     async def find(self, key: str) -> Completion | None: ...
 
-    async def keep(self, key: str, completion: Completion, provenance: Provenance) -> None:
-        """Durable on return."""
+    def keep(self, key: str, completion: Completion, provenance: Provenance) -> Awaitable[None]:
+        """Begins at once; durable when what it returns is done."""
         ...
 
     def all(self, backend: str) -> Iterator[tuple[Completion, Provenance]]:

@@ -1,9 +1,10 @@
 """`POST /v1/chat/completions` as plain ASGI: a cached answer costs less here than a framework's routing alone."""
 
+import itertools
 import logging
 import math
+import secrets
 import time
-import uuid
 from typing import Protocol
 
 import orjson
@@ -21,6 +22,8 @@ from services.wire import openai_error
 PATH = "/v1/chat/completions"
 Headers = list[tuple[bytes, bytes]]
 _READ = frozenset({b"cache-control", b"x-request-id", b"x-askback-run", b"x-askback-deadline-s"})
+_PROCESS = secrets.token_hex(10).encode()  # a random name for each request would cost more than the rest of its log line
+_COUNTER = itertools.count(0x1000)
 logger = logging.getLogger(__name__)
 
 
@@ -102,7 +105,7 @@ def _identifier(given: bytes | None) -> bytes:
     """The caller's request id if it is a sane one, else a new one."""
     if given and len(given) <= MAX_RUN_LENGTH and given.isascii() and given.decode().isprintable():
         return given
-    return uuid.uuid4().hex.encode()
+    return b"%s%x" % (_PROCESS, next(_COUNTER))
 
 
 async def _send(answer: Answer, asked: Asked, identifier: bytes, send: Send) -> None:
@@ -134,7 +137,7 @@ def _headers(answer: Answer, identifier: bytes) -> Headers:
         (b"x-askback-request-hash", answer.request_hash.encode()),
     ]
     if answer.completion is not None:
-        headers.append((b"x-askback-cost-usd", b"%.10f" % answer.cost_usd))
+        headers.append((b"x-askback-cost-usd", b"%.10f" % answer.cost_usd if answer.cache == "miss" else b"0"))
         if answer.cache == "hit":
             headers.append((b"age", b"%d" % max(0, int(time.time() - answer.completion.created_at))))
     return headers

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
 from askback.contracts.errors import BudgetExceeded, DeadlineExceeded, NotCached, NotFound, ServiceError, UpstreamUnavailable
@@ -115,12 +115,16 @@ class Teacher:
         if kept is not None:
             return _Landed(kept, bought=False)
 
-        async def keep(completion: Completion) -> None:
-            if not asked.cache.no_store:
-                await self._store.keep(key, completion, provenance_of(asked, backend.name))
-                self._recent.keep(key, completion)
+        whole: list[Completion] = []
 
-        return _Landed(await backend.buy(asked, key, emit if asked.stream else None, keep), bought=True)
+        def keep(completion: Completion) -> Awaitable[None]:
+            whole.append(completion)
+            return self._store.keep(key, completion, provenance_of(asked, backend.name))
+
+        bought = await backend.buy(asked, key, emit if asked.stream else None, None if asked.cache.no_store else keep)
+        if whole:
+            self._recent.keep(key, bought)
+        return _Landed(bought, bought=True)
 
     async def _land(self, flight: Flight[_Landed], joined: bool, spec: BackendSpec, key: str, asked: Asked) -> Answer:
         if asked.stream and flight.streaming and await flight.begun():

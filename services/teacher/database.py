@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Database:
         """Open or create `path`; raises InvalidInput when it is no usable database, of another layout, or open elsewhere."""
         self._path = path
         self._lock = threading.Lock()  # held while the writing connection is in use
-        self._commits = GroupCommit(self.transaction)
+        self._commits = GroupCommit(self.transaction, self._copy_log)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._unlock = weakref.finalize(self, os.close, _lock(path))
@@ -48,8 +48,9 @@ class Database:
         self._writer = _connect(self._path)
         _check_layout(self._writer, self._path)
         self._writer.execute("PRAGMA journal_mode=WAL")
+        self._flushes = True
         self._writer.execute("PRAGMA synchronous=FULL")
-        self._writer.execute("PRAGMA wal_autocheckpoint=4000")  # 16 MiB of log, since each copy into the file stops all writes
+        self._writer.execute("PRAGMA wal_autocheckpoint=0")  # the copying flushes, and would do so on the event loop
         self._reader = _connect(self._path)
 
     def create(self, schema: str) -> None:
@@ -57,28 +58,38 @@ class Database:
         with self._errors("written"), self._lock, self._writer:
             self._writer.executescript(f"BEGIN IMMEDIATE;{schema};COMMIT;")
 
+    def _copy_log(self) -> None:
+        with suppress(ServiceError), self._errors("written"), self._lock:  # what cannot be copied now stays in the log
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one query."""
         with self._errors("read"):
             return self._reader.execute(sql, parameters).fetchall()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """The writing connection inside one transaction, durable when the block ends, undone when it raises. Blocks for an fsync."""
+    def transaction(self, flush: bool = True) -> Iterator[sqlite3.Connection]:
+        """The writing connection inside one transaction, durable when the block ends, undone when it raises. Blocks for an fsync.
+
+        Without `flush` there is none: the transaction outlives kill -9, and a power cut only when a later one was flushed.
+        """
         with self._errors("written"), self._lock:
+            if flush != self._flushes:
+                self._writer.execute(f"PRAGMA synchronous={'FULL' if flush else 'NORMAL'}")
+                self._flushes = flush
             self._writer.execute("BEGIN IMMEDIATE")
             with self._writer:
                 yield self._writer
 
-    def write(self, work: Work) -> asyncio.Future[None]:
+    def write(self, work: Work, flush: bool = True) -> asyncio.Future[None]:
         """Queue `work` for the writing thread; call it from the event loop. The future is done when the write is durable.
 
-        Writes become durable in the order of the calls. `work` runs in another thread, and twice when another one in its
-        transaction fails, so it must do nothing but use the connection that it gets. What it raises, the future raises, and
-        ServiceError for what the database raises. A cancelled future does not undo the write. After `close`, raises
-        ServiceError.
+        Writes become durable in the order of the calls; `flush` is as in `transaction`. `work` runs in another thread, and twice
+        when another one in its transaction fails, so it must do nothing but use the connection that it gets. What it raises,
+        the future raises, and ServiceError for what the database raises. A cancelled future does not undo the write. After
+        `close`, raises ServiceError.
         """
-        return self._commits.write(work)
+        return self._commits.write(work, flush)
 
     def close(self) -> None:
         """Make the writes that wait, then close the file."""

@@ -10,6 +10,7 @@ from sqlite3 import Connection
 
 from askback.contracts.errors import ServiceError
 
+_TIDY_EVERY = 4000  # jobs: some 20 MiB of log
 _LARGEST_BATCH = 256  # so that the first caller does not wait for a hundred others for long
 Work = Callable[[Connection], None]
 
@@ -19,30 +20,37 @@ class _Job:
     work: Work
     done: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
+    flush: bool
 
 
 class GroupCommit:
     """The writing thread of one database. It starts with the first write."""
 
-    def __init__(self, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
-        """`transaction()` commits when its block ends and rolls back when it raises."""
-        self._transaction = transaction
+    def __init__(self, transaction: Callable[[bool], AbstractContextManager[Connection]], tidy: Callable[[], None]) -> None:
+        """`transaction(flush)` commits when its block ends and rolls back when it raises; the thread calls `tidy` now and then."""
+        self._transaction, self._tidy = transaction, tidy
+        self._waiting = 0  # jobs that the thread has not finished
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # held while the thread starts or ends, so that no job comes behind the last one
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def write(self, work: Work) -> asyncio.Future[None]:
+    def write(self, work: Work, flush: bool = True) -> asyncio.Future[None]:
         """See `Database.write`."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         with self._lock:
             if self._closed:
                 raise ServiceError("the teacher's database is closed, since the teacher is stopping; ask again when it is back")
+            job = _Job(work, done, loop, flush)
+            if not flush and not self._waiting:  # without an fsync it takes less than the hop to the thread
+                _resolve([(done, self._commit([job])[0])])
+                return done
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="teacher database writer", daemon=True)
                 self._thread.start()
-            self._jobs.put(_Job(work, done, loop))
+            self._waiting += 1
+            self._jobs.put(job)
         return done
 
     def close(self) -> None:
@@ -55,7 +63,7 @@ class GroupCommit:
             self._thread.join()
 
     def _serve(self) -> None:
-        last = False
+        last, since_tidy = False, 0
         while not last:
             batch = [self._jobs.get()]
             with suppress(queue.Empty):
@@ -64,13 +72,19 @@ class GroupCommit:
             last = batch[-1] is None
             jobs = [job for job in batch if job is not None]
             _tell(jobs, self._commit(jobs))
+            since_tidy += len(jobs)
+            if since_tidy >= _TIDY_EVERY:
+                self._tidy()
+                since_tidy = 0
+            with self._lock:
+                self._waiting -= len(jobs)
             del batch, jobs  # or an idle thread would keep the last answers in memory
 
     def _commit(self, jobs: Sequence[_Job]) -> Sequence[BaseException | None]:
         """What went wrong with each job. When one fails, each gets its own transaction, so that it fails alone."""
         begun = False
         try:
-            with self._transaction() as connection:
+            with self._transaction(any(job.flush for job in jobs)) as connection:
                 begun = True
                 for job in jobs:
                     job.work(connection)

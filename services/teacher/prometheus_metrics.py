@@ -23,6 +23,7 @@ class PrometheusMetrics:
         register: dict[str, Any] = {"registry": self._registry, "namespace": "askback_teacher"}
         self._requests = Counter("requests", "Answered requests by backend and cache outcome", ["backend", "cache"], **register)
         self._refusals = Counter("refusals", "Requests answered with an error, by its class", ["error"], **register)
+        self._answered: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._saved = Counter("saved_usd", "Dollars that cached answers had cost when they were bought", ["backend"], **register)
         self._tries = Counter("upstream_tries", "Tries at an upstream by HTTP status, `lost` or `not_sent`", ["backend", "outcome"], **register)
         self._seconds = Histogram("upstream_seconds", "Seconds of a try at an upstream", ["backend"], buckets=_SECONDS, **register)
@@ -37,9 +38,14 @@ class PrometheusMetrics:
 
     def answered(self, answer: Answer) -> None:
         """One request got its answer."""
-        self._requests.labels(answer.backend, answer.cache).inc()
-        if answer.cache == "hit" and answer.completion is not None:
-            self._saved.labels(answer.backend).inc(answer.completion.cost_usd)
+        counters = self._answered.get((answer.backend, answer.cache))
+        if counters is None:  # looking labels up costs more than counting
+            counters = self._requests.labels(answer.backend, answer.cache), self._saved.labels(answer.backend)
+            self._answered[answer.backend, answer.cache] = counters
+        requests, saved = counters
+        requests.inc()
+        if answer.cache == "hit" and answer.completion is not None and answer.completion.cost_usd:
+            saved.inc(answer.completion.cost_usd)
 
     def refused(self, kind: str) -> None:
         """One request was answered with an error of this class."""

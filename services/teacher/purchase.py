@@ -23,7 +23,7 @@ from services.teacher.upstream import Lost, NotSent, Refused, Reply, TryFailed
 _AGAIN = frozenset({408, 409, 425, 429})
 logger = logging.getLogger(__name__)
 Keep = Callable[[Completion], Awaitable[None]]
-"""Stores an answer durably."""
+"""Begins to store an answer; it is durable when what this returns is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Purchaser:
     def __init__(self, spec: OpenAISpec, lane: Lane, budget: Budget, price: Price, meters: Meters, random: Random) -> None:
         self._spec, self._lane, self._budget, self._price, self._meters, self._random = spec, lane, budget, price, meters, random
 
-    async def buy(self, order: Order, purpose: Purpose, emit: Emit | None, keep: Keep) -> Completion:
+    async def buy(self, order: Order, purpose: Purpose, emit: Emit | None, keep: Keep | None) -> Completion:
         """An answer, booked and, where it is whole, kept; both durably.
 
         Tried again, unless a stream has begun: connection errors, time-outs, broken answers, 408, 409, 425 and 5xx (`max_tries`
@@ -67,7 +67,7 @@ class Purchaser:
                     raise self._final(failure) from failure
                 await self._pause(failure, tries + limited, ends)
 
-    async def _try(self, order: Order, purpose: Purpose, emit: Emit | None, keep: Keep, ends: float) -> Completion:
+    async def _try(self, order: Order, purpose: Purpose, emit: Emit | None, keep: Keep | None, ends: float) -> Completion:
         async with self._lane.turn(order.tokens, ends) as turn:
             reservation = await self._reserve(order, purpose, ends)
             try:
@@ -87,16 +87,20 @@ class Purchaser:
         except TimeoutError:
             raise DeadlineExceeded(f"backend {self._spec.name!r}: the budget is held by calls under way; the deadline came first") from None
 
-    async def _take_in(self, reply: Reply, order: Order, purpose: Purpose, reservation: Reservation, keep: Keep) -> Completion:
+    async def _take_in(self, reply: Reply, order: Order, purpose: Purpose, reservation: Reservation, keep: Keep | None) -> Completion:
         used, problem = used_by(reply.completion), unusable(reply.completion)
         usd = self._price.cost(*used) if used else order.usd
         prompt, answer = (used.prompt, used.completion) if used else (0, 0)
         completion = Completion(reply.body, reply.completion.get("model") or self._spec.model, prompt, answer, usd, time.time())
         entry = self._entry(purpose, completion, estimated=used is None and usd > 0, problem=problem)
-        if problem:
+        kept = (
+            keep(completion) if keep and not problem else None
+        )  # begins at once, so that answer and entry reach the disk in one go, the answer first
+        try:
             await self._book(reservation, entry)
-        else:  # side by side, so that both reach the disk in one go; the answer first, or it could be paid for twice
-            await asyncio.gather(keep(completion), self._book(reservation, entry))
+        finally:
+            if kept is not None:
+                await kept
         return completion
 
     async def _book(self, reservation: Reservation, entry: Entry) -> None:

@@ -1,5 +1,6 @@
 """Answers in Redis, for several teachers that share what was paid for."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -35,7 +36,10 @@ class RedisAnswers:
             raise _unusable("read", error) from error
         return _unpack(found)[0] if found else None
 
-    async def keep(self, key: str, completion: Completion, provenance: Provenance) -> None:
+    def keep(self, key: str, completion: Completion, provenance: Provenance) -> asyncio.Task[None]:
+        return asyncio.create_task(self._keep(key, completion, provenance))
+
+    async def _keep(self, key: str, completion: Completion, provenance: Provenance) -> None:
         fields = {name: value for name, value in asdict(completion).items() if name != "body"}
         head = orjson.dumps({"completion": fields, "provenance": asdict(provenance)})
         try:

@@ -1,5 +1,6 @@
 """Answers in the teacher's own SQLite file."""
 
+from asyncio import Future
 from collections.abc import Iterator
 from sqlite3 import Connection
 
@@ -33,7 +34,7 @@ class SqliteAnswers:
         rows = self._database.read(_FIND, (key,))
         return Completion(*rows[0]) if rows else None
 
-    async def keep(self, key: str, completion: Completion, provenance: Provenance) -> None:
+    def keep(self, key: str, completion: Completion, provenance: Provenance) -> Future[None]:
         c, p = completion, provenance
         what = (key, c.body, c.model, c.prompt_tokens, c.completion_tokens, c.cost_usd, c.created_at)
         row = (*what, p.backend, p.request_hash, p.question_id, p.question, p.sample_index)
@@ -41,7 +42,7 @@ class SqliteAnswers:
         def write(connection: Connection) -> None:
             connection.execute(_KEEP, row)
 
-        await self._database.write(write)
+        return self._database.write(write)
 
     def all(self, backend: str) -> Iterator[tuple[Completion, Provenance]]:
         last = -1

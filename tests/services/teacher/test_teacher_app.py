@@ -68,8 +68,8 @@ async def test_headers_of_a_hit(raw: httpx.AsyncClient) -> None:
     miss = await raw.post(PATH, json=body, headers={"x-request-id": "mine"})
     assert (miss.headers["x-request-id"], miss.headers["x-cache"], "age" in miss.headers) == ("mine", "miss", False)
     hit = await raw.post(PATH, json=body, headers={"x-request-id": "bad\x7fone"})
-    assert (hit.headers["x-cache"], hit.headers["age"], hit.headers["x-askback-cost-usd"]) == ("hit", "0", "0.0000000000")
-    assert len(hit.headers["x-request-id"]) == 32
+    assert (hit.headers["x-cache"], hit.headers["age"], hit.headers["x-askback-cost-usd"]) == ("hit", "0", "0")
+    assert len(hit.headers["x-request-id"]) == 24
     assert hit.content == miss.content
 
 

@@ -78,11 +78,11 @@ async def test_writes_that_wait_share_one_transaction() -> None:
     connection, begun, go = sqlite3.connect(":memory:", check_same_thread=False), [], threading.Event()
 
     @contextmanager
-    def transaction() -> Iterator[Connection]:
+    def transaction(flush: bool) -> Iterator[Connection]:
         begun.append("one")
         yield connection
 
-    commits, done = GroupCommit(transaction), []
+    commits, done = GroupCommit(transaction, lambda: None), []
     first = commits.write(lambda _: go.wait(10) and None)
     others = [commits.write(lambda _, i=i: done.append(i)) for i in range(600)]
     assert not first.done()
@@ -90,6 +90,24 @@ async def test_writes_that_wait_share_one_transaction() -> None:
     await asyncio.gather(first, *others)
     commits.close()
     assert done == list(range(600)) and len(begun) <= 5  # the first alone, or with some of 600 in batches of 256
+
+
+async def test_a_write_without_flush_is_made_at_once_and_never_overtakes(database: Database) -> None:
+    at_once = database.write(put("a"), flush=False)
+    assert at_once.done() and names(database) == ["a"]
+    writes = [database.write(put(name), flush=flush) for name, flush in (("b", True), ("c", False), ("d", True))]
+    await asyncio.gather(*writes)
+    assert names(database) == ["a", "b", "c", "d"]
+    failed = database.write(put("a"), flush=False)
+    assert isinstance(failed.exception(), ServiceError)
+
+
+async def test_the_log_is_copied_now_and_then_so_that_it_does_not_grow(database: Database, tmp_path: Path) -> None:
+    log = tmp_path / "teacher.sqlite-wal"
+    for _ in range(4):
+        await asyncio.gather(*[database.write(put(f"{i}", "x" * 2000)) for i in range(2100)])
+        await database.write(lambda connection: connection.execute("DELETE FROM notes") and None)
+    assert log.stat().st_size < 40 * 2**20
 
 
 async def test_a_write_that_fails_fails_alone(database: Database) -> None:
@@ -108,13 +126,13 @@ async def test_a_file_that_cannot_be_locked_is_tried_once_for_all() -> None:
     begun, go = [], threading.Event()
 
     @contextmanager
-    def transaction() -> Iterator[Connection]:
+    def transaction(flush: bool) -> Iterator[Connection]:
         begun.append("one")
         go.wait(10)
         raise ServiceError("database is locked")
         yield
 
-    commits = GroupCommit(transaction)
+    commits = GroupCommit(transaction, lambda: None)
     writes = [commits.write(lambda _: None) for _ in range(50)]
     go.set()
     errors = await asyncio.gather(*writes, return_exceptions=True)
