@@ -9,29 +9,29 @@ from random import Random
 
 from askback.contracts.errors import InvalidInput
 from services.serving import serve
-from services.teacher.aiohttp_upstream import AiohttpUpstream
+from services.teacher.answers.cache import AnswerStore, RecentAnswers
+from services.teacher.answers.recorded_backend import RecordedBackend
+from services.teacher.answers.recordings import Recordings
+from services.teacher.answers.sqlite_answers import SqliteAnswers
 from services.teacher.app import Parts, create_app
 from services.teacher.backends import Backends, OpenAIBackend
-from services.teacher.batch_upstream import BatchOffer
-from services.teacher.batches import Batches
-from services.teacher.breaker import Breaker
-from services.teacher.budget import Budget
-from services.teacher.cache import AnswerStore, RecentAnswers
+from services.teacher.batch.batches import Batches
+from services.teacher.batch.openai_batch import OpenAIBatchUpstream
+from services.teacher.batch.upstream import BatchOffer
 from services.teacher.config import BudgetSpec, OpenAISpec, ReplaySpec, TeacherConfig, load_config
 from services.teacher.core import Teacher
-from services.teacher.database import Database
-from services.teacher.genai_prices_table import price_of
-from services.teacher.lane import Lane
-from services.teacher.ledger import Ledger
-from services.teacher.openai_batch import OpenAIBatchUpstream
-from services.teacher.pace import Pace
-from services.teacher.prices import Price, flat_price
+from services.teacher.money.budget import Budget
+from services.teacher.money.genai_prices_table import price_of
+from services.teacher.money.ledger import Ledger
+from services.teacher.money.prices import Price, flat_price
+from services.teacher.pacing.breaker import Breaker
+from services.teacher.pacing.pace import Pace
 from services.teacher.prometheus_metrics import PrometheusMetrics
-from services.teacher.purchase import Purchaser
-from services.teacher.recorded_backend import RecordedBackend
-from services.teacher.recordings import Recordings
 from services.teacher.selection import ActiveBackend
-from services.teacher.sqlite_answers import SqliteAnswers
+from services.teacher.storage.database import Database
+from services.teacher.upstream.aiohttp_upstream import AiohttpUpstream
+from services.teacher.upstream.lane import Lane
+from services.teacher.upstream.purchase import Purchaser
 
 _MIB = 2**20
 
@@ -79,7 +79,7 @@ def _store(environment: Mapping[str, str], database: Database, closing: AsyncExi
     url = environment.get("TEACHER_CACHE_URL", "")
     if not url:
         return SqliteAnswers(database)
-    from services.teacher.redis_answers import RedisAnswers  # the client costs memory and start-up time that most do not need
+    from services.teacher.answers.redis_answers import RedisAnswers  # the client costs memory and start-up time that most do not need
 
     store = RedisAnswers(url)
     closing.push_async_callback(store.close)

@@ -19,18 +19,18 @@ from askback.contracts.teacher import (
     UsageResponse,
 )
 from services.serving import create_service
+from services.teacher.answers.cache import AnswerStore
+from services.teacher.answers.export import recordings_of
+from services.teacher.answers.recordings import Recordings
 from services.teacher.backends import Backends
-from services.teacher.batch_routes import batch_router
-from services.teacher.batches import Batches
-from services.teacher.budget import Budget
-from services.teacher.cache import AnswerStore
+from services.teacher.batch.batch_routes import batch_router
+from services.teacher.batch.batches import Batches
 from services.teacher.chat_door import ChatDoor
 from services.teacher.core import Teacher
 from services.teacher.description import describe_chat
-from services.teacher.export import recordings_of
-from services.teacher.ledger import Ledger
+from services.teacher.money.budget import Budget
+from services.teacher.money.ledger import Ledger
 from services.teacher.prometheus_metrics import PrometheusMetrics
-from services.teacher.recordings import Recordings
 
 SETTLE_S = 8.0  # a stop this much slower is worth an answer that is paid for
 

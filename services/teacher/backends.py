@@ -6,15 +6,15 @@ from typing import Protocol
 from askback.contracts.errors import InvalidInput, NotFound, UpstreamUnavailable
 from askback.contracts.teacher import Backend as BackendInfo
 from askback.contracts.teacher import BackendsResponse
-from services.teacher.asked import Asked
-from services.teacher.completion import Completion
+from services.teacher.answers.completion import Completion
+from services.teacher.answers.recorded_backend import RecordedBackend
 from services.teacher.config import ACTIVE_ALIAS, BackendSpec, OpenAISpec, TeacherConfig
 from services.teacher.flights import Emit
-from services.teacher.order import order_of
-from services.teacher.prices import Price
-from services.teacher.purchase import Keep, Purchaser, Purpose
-from services.teacher.recorded_backend import RecordedBackend
+from services.teacher.money.prices import Price
+from services.teacher.request.asked import Asked
 from services.teacher.selection import ActiveBackend
+from services.teacher.upstream.order import order_of
+from services.teacher.upstream.purchase import Keep, Purchaser, Purpose
 
 
 class PaidBackend(Protocol):

@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from askback.contracts.errors import InvalidInput, ServiceError, TooLarge
 from services.logs import set_request_id
-from services.teacher.asked import MAX_RUN_LENGTH, Asked, read_request
-from services.teacher.cache_control import ALLOW_ALL, parse_cache_control
 from services.teacher.core import Answer, Teacher
-from services.teacher.sse import chunks_of, event, is_usage_alone
+from services.teacher.request.asked import MAX_RUN_LENGTH, Asked, read_request
+from services.teacher.request.cache_control import ALLOW_ALL, parse_cache_control
+from services.teacher.upstream.sse import chunks_of, event, is_usage_alone
 from services.wire import openai_error
 
 PATH = "/v1/chat/completions"

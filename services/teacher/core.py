@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
 from askback.contracts.errors import BudgetExceeded, DeadlineExceeded, NotCached, NotFound, ServiceError, UpstreamUnavailable
-from services.teacher.asked import Asked
+from services.teacher.answers.cache import AnswerStore, RecentAnswers
+from services.teacher.answers.completion import Completion
+from services.teacher.answers.provenance import provenance_of
+from services.teacher.answers.recorded_backend import RecordedBackend
 from services.teacher.backends import Backends, PaidBackend
-from services.teacher.cache import AnswerStore, RecentAnswers
-from services.teacher.canonical import request_key
-from services.teacher.completion import Completion
 from services.teacher.config import BackendSpec
 from services.teacher.flights import Emit, Flight, Flights
-from services.teacher.provenance import provenance_of
-from services.teacher.recorded_backend import RecordedBackend
-from services.teacher.sse import DONE
+from services.teacher.request.asked import Asked
+from services.teacher.request.canonical import request_key
+from services.teacher.upstream.sse import DONE
 
 logger = logging.getLogger(__name__)
 

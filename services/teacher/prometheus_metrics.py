@@ -4,10 +4,10 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from services.teacher.breaker import Breaker
-from services.teacher.budget import Budget
 from services.teacher.core import Answer
-from services.teacher.pace import Pace
+from services.teacher.money.budget import Budget
+from services.teacher.pacing.breaker import Breaker
+from services.teacher.pacing.pace import Pace
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _STATES = {"closed": 0, "half-open": 1, "open": 2}
@@ -52,12 +52,12 @@ class PrometheusMetrics:
         self._refusals.labels(kind).inc()
 
     def tried(self, backend: str, outcome: str, seconds: float) -> None:
-        """See services.teacher.lane.Meters."""
+        """See services.teacher.upstream.lane.Meters."""
         self._tries.labels(backend, outcome).inc()
         self._seconds.labels(backend).observe(seconds)
 
     def booked(self, backend: str, prompt_tokens: int, completion_tokens: int, usd: float) -> None:
-        """See services.teacher.lane.Meters."""
+        """See services.teacher.upstream.lane.Meters."""
         self._tokens.labels(backend, "prompt").inc(prompt_tokens)
         self._tokens.labels(backend, "completion").inc(completion_tokens)
         self._dollars.labels(backend).inc(usd)

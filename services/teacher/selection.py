@@ -3,7 +3,7 @@
 import logging
 
 from services.teacher.config import TeacherConfig
-from services.teacher.database import Database
+from services.teacher.storage.database import Database
 
 logger = logging.getLogger(__name__)
 

@@ -11,27 +11,27 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.teacher.answers.cache import RecentAnswers
+from services.teacher.answers.recorded_backend import RecordedBackend
+from services.teacher.answers.recordings import Recordings
+from services.teacher.answers.sqlite_answers import SqliteAnswers
 from services.teacher.app import Parts
-from services.teacher.asked import Asked, read_request
 from services.teacher.backends import Backends, OpenAIBackend
-from services.teacher.batches import Batches
-from services.teacher.breaker import Breaker
-from services.teacher.budget import Budget
-from services.teacher.cache import RecentAnswers
+from services.teacher.batch.batches import Batches
 from services.teacher.config import OpenAISpec, load_config
 from services.teacher.core import Teacher
-from services.teacher.database import Database
-from services.teacher.lane import Lane
-from services.teacher.ledger import Ledger
-from services.teacher.pace import Pace
-from services.teacher.prices import flat_price
+from services.teacher.money.budget import Budget
+from services.teacher.money.ledger import Ledger
+from services.teacher.money.prices import flat_price
+from services.teacher.pacing.breaker import Breaker
+from services.teacher.pacing.pace import Pace
 from services.teacher.prometheus_metrics import PrometheusMetrics
-from services.teacher.purchase import Purchaser
-from services.teacher.recorded_backend import RecordedBackend
-from services.teacher.recordings import Recordings
+from services.teacher.request.asked import Asked, read_request
 from services.teacher.selection import ActiveBackend
-from services.teacher.sqlite_answers import SqliteAnswers
-from services.teacher.upstream import Upstream
+from services.teacher.storage.database import Database
+from services.teacher.upstream.lane import Lane
+from services.teacher.upstream.protocol import Upstream
+from services.teacher.upstream.purchase import Purchaser
 
 
 class NoJitter(Random):

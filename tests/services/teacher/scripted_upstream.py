@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from services.teacher.flights import Emit
-from services.teacher.upstream import Reply, TryFailed
+from services.teacher.upstream.protocol import Reply, TryFailed
 
 Step = TryFailed | Mapping[str, Any] | None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.teacher.adaptive_limit import AdaptiveLimit
+from services.teacher.pacing.adaptive_limit import AdaptiveLimit
 
 
 def succeed(limit: AdaptiveLimit, times: int) -> int:

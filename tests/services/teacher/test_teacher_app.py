@@ -16,8 +16,8 @@ from askback.contracts.errors import InvalidInput, NotFound, ServiceError, Upstr
 from askback.contracts.records import Message
 from askback.contracts.teacher import ActiveBackendRequest, ChatRequest, Recording, RecordingsRequest
 from services.teacher.app import Parts, create_app
-from services.teacher.asked import Asked
-from services.teacher.upstream import NotSent, Refused
+from services.teacher.request.asked import Asked
+from services.teacher.upstream.protocol import NotSent, Refused
 
 Ask = Callable[..., Asked]
 MakeParts = Callable[..., Parts]
@@ -117,7 +117,7 @@ async def test_backends_and_models(raw: httpx.AsyncClient) -> None:
 )
 async def test_errors_keep_their_class_over_http(make_parts: MakeParts, failures: list[Any], error: type[ServiceError]) -> None:
     raw = http(create_app(make_parts(paid=ScriptedUpstream(*failures, *failures))))
-    with pytest.raises(error, match="bad|down"):
+    with pytest.raises(error, match=r"bad|down"):
         await TeacherClient(raw).chat(request(model="paid"))
     answer = await raw.post(PATH, json=request(model="paid").model_dump())
     assert answer.status_code == error.status

@@ -17,25 +17,26 @@ from askback.contracts.client import TeacherClient
 from askback.contracts.errors import BudgetExceeded, InvalidInput, NotFound, ServiceError, UpstreamUnavailable
 from askback.contracts.teacher import BatchRequest, BatchState
 from services.serving import create_service
-from services.teacher import batch_orders, batch_results
-from services.teacher.asked import read_request
+from services.teacher.answers.cache import RecentAnswers
+from services.teacher.answers.completion import Completion
+from services.teacher.answers.provenance import provenance_of
+from services.teacher.answers.sqlite_answers import SqliteAnswers
 from services.teacher.backends import Backends, OpenAIBackend
-from services.teacher.batch_routes import batch_router
-from services.teacher.batch_upstream import BatchOffer
-from services.teacher.batches import Batches
-from services.teacher.budget import Budget
-from services.teacher.cache import RecentAnswers
-from services.teacher.canonical import request_key
-from services.teacher.completion import Completion
+from services.teacher.batch import orders as batch_orders
+from services.teacher.batch import results as batch_results
+from services.teacher.batch.batch_routes import batch_router
+from services.teacher.batch.batches import Batches
+from services.teacher.batch.openai_batch import OpenAIBatchUpstream
+from services.teacher.batch.upstream import BatchOffer
 from services.teacher.config import OpenAISpec, TeacherConfig
 from services.teacher.core import Teacher
-from services.teacher.database import Database
-from services.teacher.ledger import Ledger
-from services.teacher.openai_batch import OpenAIBatchUpstream
-from services.teacher.prices import Price, flat_price
-from services.teacher.provenance import provenance_of
+from services.teacher.money.budget import Budget
+from services.teacher.money.ledger import Ledger
+from services.teacher.money.prices import Price, flat_price
+from services.teacher.request.asked import read_request
+from services.teacher.request.canonical import request_key
 from services.teacher.selection import ActiveBackend
-from services.teacher.sqlite_answers import SqliteAnswers
+from services.teacher.storage.database import Database
 from tests.services.teacher.fake_batch_upstream import FakeBatchUpstream, answer, completion
 
 COST = 10e-6  # half of 10 prompt tokens at 1 dollar a million and 5 of the answer at 2; the books round to 1e-12 dollars
@@ -523,7 +524,7 @@ async def test_what_a_killed_process_left_half_written_is_cleared(fake: FakeBatc
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("services.teacher.batch_jobs.BatchJobs.create", never)
+    monkeypatch.setattr("services.teacher.batch.jobs.BatchJobs.create", never)
     submitting = asyncio.create_task(stand.submit("one", "two"))
     await until(lambda: stand.rows() == 2)
     monkeypatch.undo()
@@ -539,7 +540,7 @@ async def test_a_batch_that_cannot_be_written_down_reserves_nothing(stand: Stand
     async def fail(*_: object) -> None:
         raise ServiceError("the disk is full")
 
-    monkeypatch.setattr("services.teacher.batch_jobs.BatchJobs.create", fail)
+    monkeypatch.setattr("services.teacher.batch.jobs.BatchJobs.create", fail)
     with pytest.raises(ServiceError, match="disk is full"):
         await stand.submit("one")
     assert (stand.budget.reserved_usd, stand.batches.states().batches) == (0.0, [])

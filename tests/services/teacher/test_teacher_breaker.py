@@ -3,7 +3,7 @@
 import pytest
 
 from askback.contracts.errors import UpstreamUnavailable
-from services.teacher.breaker import Breaker
+from services.teacher.pacing.breaker import Breaker
 
 
 class Clock:

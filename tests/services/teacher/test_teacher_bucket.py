@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from services.teacher.bucket import Bucket
+from services.teacher.pacing.bucket import Bucket
 
 
 def starts(bucket: Bucket, seconds: float, amount: float = 1.0, now: float = 0.0) -> list[float]:

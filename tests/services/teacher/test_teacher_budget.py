@@ -16,9 +16,9 @@ from sqlite3 import Connection
 import pytest
 
 from askback.contracts.errors import BudgetExceeded, InvalidInput, ServiceError
-from services.teacher.budget import Budget, Reservation
-from services.teacher.database import Database
-from services.teacher.ledger import Entry, Kind, Ledger, picodollars
+from services.teacher.money.budget import Budget, Reservation
+from services.teacher.money.ledger import Entry, Kind, Ledger, picodollars
+from services.teacher.storage.database import Database
 
 Open = Callable[..., Budget]
 
@@ -211,8 +211,8 @@ async def test_spending_and_lost_reservations_outlive_a_restart(tmp_path: Path) 
 def test_a_call_under_way_at_kill_9_is_booked_at_its_bound(tmp_path: Path) -> None:
     program = (
         "import asyncio, os, sys, signal; from pathlib import Path\n"
-        "from services.teacher.budget import Budget; from services.teacher.ledger import Ledger\n"
-        "from services.teacher.database import Database\n"
+        "from services.teacher.money.budget import Budget; from services.teacher.money.ledger import Ledger\n"
+        "from services.teacher.storage.database import Database\n"
         "async def main():\n"
         "    database = Database(Path(sys.argv[1]))\n"
         "    await Budget(database, Ledger(database), 1.0, None).reserve('r', 'paid', 'big', 'hash', 0.7)\n"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askback.contracts.errors import InvalidInput
-from services.teacher.asked import read_request
-from services.teacher.canonical import request_key
+from services.teacher.request.asked import read_request
+from services.teacher.request.canonical import request_key
 
 BASE = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is 0 even?"}], "max_tokens": 64}
 
@@ -131,5 +131,5 @@ def test_numbers_beyond_64_bits_and_deep_nests_are_no_crash() -> None:
     deep: Any = 1
     for _ in range(900):
         deep = [deep]
-    with pytest.raises(InvalidInput, match="nests too deep|JSON"):
+    with pytest.raises(InvalidInput, match=r"nests too deep|JSON"):
         key({"extra": [deep] * 2, "extra2": {"a": deep}})

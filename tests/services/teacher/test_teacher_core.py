@@ -21,11 +21,11 @@ from askback.contracts.errors import (
 )
 from askback.contracts.teacher import Recording
 from services.teacher.app import Parts
-from services.teacher.asked import Asked
-from services.teacher.cache_control import CacheControl
 from services.teacher.core import Answer, Teacher
-from services.teacher.database import Database
-from services.teacher.upstream import Lost, NotSent, Refused
+from services.teacher.request.asked import Asked
+from services.teacher.request.cache_control import CacheControl
+from services.teacher.storage.database import Database
+from services.teacher.upstream.protocol import Lost, NotSent, Refused
 
 Ask = Callable[..., Asked]
 MakeParts = Callable[..., Parts]

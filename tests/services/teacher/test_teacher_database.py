@@ -15,8 +15,8 @@ from sqlite3 import Connection
 import pytest
 
 from askback.contracts.errors import InvalidInput, ServiceError
-from services.teacher.database import Database
-from services.teacher.group_commit import GroupCommit
+from services.teacher.storage.database import Database
+from services.teacher.storage.group_commit import GroupCommit
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
 INSERT = "INSERT INTO notes VALUES (?, ?)"
@@ -202,7 +202,7 @@ async def test_closing_makes_the_writes_that_wait_and_ends_the_thread(tmp_path: 
 def test_a_write_that_was_confirmed_survives_kill_9(tmp_path: Path) -> None:
     program = (
         "import asyncio, os, sys, signal; from pathlib import Path\n"
-        "from services.teacher.database import Database\n"
+        "from services.teacher.storage.database import Database\n"
         "async def main():\n"
         "    database = Database(Path(sys.argv[1]))\n"
         "    database.create(sys.argv[2])\n"

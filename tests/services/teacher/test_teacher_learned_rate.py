@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.teacher.learned_rate import LearnedRate
+from services.teacher.pacing.learned_rate import LearnedRate
 
 
 def learned(successes: int, seconds: float) -> tuple[LearnedRate, float]:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from askback.contracts.teacher import BudgetState
-from services.teacher.database import Database
-from services.teacher.ledger import Entry, Ledger, Reservation
+from services.teacher.money.ledger import Entry, Ledger, Reservation
+from services.teacher.storage.database import Database
 
 NEW_YEARS_EVE = datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 ENTRY = Entry(NEW_YEARS_EVE, "run-1", "paid", "big", "hash", "online", prompt_tokens=10, completion_tokens=5, cost_usd=0.1)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from askback.contracts.errors import NotFound, ServiceError, UpstreamRejected, UpstreamUnavailable
-from services.teacher.batch_upstream import UpstreamBatch
+from services.teacher.batch.openai_batch import OpenAIBatchUpstream
+from services.teacher.batch.upstream import UpstreamBatch
 from services.teacher.config import OpenAISpec
-from services.teacher.openai_batch import OpenAIBatchUpstream
 from tests.services.teacher.fake_batch_upstream import FakeBatchUpstream
 
 KEY = "sk-very-secret"
@@ -185,5 +185,5 @@ async def test_the_sdk_tries_again_what_changes_nothing_and_never_a_creation(fak
 
 
 def test_the_sdk_is_not_loaded_before_the_first_batch() -> None:
-    code = "import services.teacher.batch_routes, services.teacher.openai_batch, sys; print('openai' in sys.modules)"
+    code = "import services.teacher.batch.batch_routes, services.teacher.batch.openai_batch, sys; print('openai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

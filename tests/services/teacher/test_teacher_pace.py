@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from services.teacher.pace import Pace, Turn
+from services.teacher.pacing.pace import Pace, Turn
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from askback.contracts.errors import InvalidInput
-from services.teacher.genai_prices_table import price_of
-from services.teacher.prices import Price, Rates, TokenPrice, flat_price, prompt_tokens_at_most
+from services.teacher.money.genai_prices_table import price_of
+from services.teacher.money.prices import Price, Rates, TokenPrice, flat_price, prompt_tokens_at_most
 
 ADDRESSES = {
     "openai": "https://api.openai.com/v1",
@@ -50,7 +50,7 @@ def test_one_price_alone_is_a_mistake() -> None:
 
 def test_prices_given_do_not_load_the_table() -> None:
     program = (
-        "import sys; from services.teacher.genai_prices_table import price_of\n"
+        "import sys; from services.teacher.money.genai_prices_table import price_of\n"
         "assert price_of('http://127.0.0.1:8000/v1', 'm', 1.0, 2.0) and 'genai_prices' not in sys.modules\n"
         "assert not price_of('http://127.0.0.1:8000/v1', 'm', None, None) and 'genai_prices' in sys.modules\n"
     )

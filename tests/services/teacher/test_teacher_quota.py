@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.teacher.quota import Quota
+from services.teacher.pacing.quota import Quota
 
 
 def said(remaining: str | None = None, reset: str | None = None, limit: str | None = None, kind: str = "requests") -> dict[str, str]:

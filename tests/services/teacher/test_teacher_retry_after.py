@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from services.teacher.retry_after import backoff_s, duration_s, number, retry_after_s
+from services.teacher.pacing.retry_after import backoff_s, duration_s, number, retry_after_s
 
 GARBAGE = ["", " ", "soon", "-1", "+1", "nan", "inf", "-inf", "1e3", "1_000", "0x10", "1,5", "٣", "9" * 400, "1.2.3", "Wed, 99 Foo 2026", "\x00"]
 

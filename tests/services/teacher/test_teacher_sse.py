@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.teacher.sse import DONE, Assembler, EventReader, chunks_of, event, is_usage_alone
+from services.teacher.upstream.sse import DONE, Assembler, EventReader, chunks_of, event, is_usage_alone
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": '{"page": "Water"}'}}
 WHOLE: list[dict[str, Any]] = [

@@ -1,0 +1,1 @@
+"""When a call to an upstream may start: limits, pauses, retries and the breaker."""

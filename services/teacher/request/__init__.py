@@ -1,0 +1,1 @@
+"""A request: read, checked, and brought to one form."""

@@ -1,0 +1,1 @@
+"""Buying an answer from a server that speaks OpenAI's API."""
