@@ -1,5 +1,6 @@
 """Start the teacher: settings from the environment, composition, server."""
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -119,7 +120,9 @@ def main() -> None:
     except InvalidInput as error:
         sys.stderr.write(f"teacher: {error}\n")
         raise SystemExit(2) from None
-    serve(create_app(parts), 8001)
+    app = create_app(parts)
+    gc.freeze()  # what is loaded now stays, so the collector need not walk through it again while requests wait
+    serve(app, 8001)
 
 
 if __name__ == "__main__":

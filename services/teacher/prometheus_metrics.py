@@ -23,7 +23,6 @@ class PrometheusMetrics:
         register: dict[str, Any] = {"registry": self._registry, "namespace": "askback_teacher"}
         self._requests = Counter("requests", "Answered requests by backend and cache outcome", ["backend", "cache"], **register)
         self._refusals = Counter("refusals", "Requests answered with an error, by its class", ["error"], **register)
-        self._answered: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._saved = Counter("saved_usd", "Dollars that cached answers had cost when they were bought", ["backend"], **register)
         self._tries = Counter("upstream_tries", "Tries at an upstream by HTTP status, `lost` or `not_sent`", ["backend", "outcome"], **register)
         self._seconds = Histogram("upstream_seconds", "Seconds of a try at an upstream", ["backend"], buckets=_SECONDS, **register)
@@ -36,13 +35,14 @@ class PrometheusMetrics:
         self._spent = Gauge("spent_usd", "Dollars spent in all", **register)
         self._reserved = Gauge("reserved_usd", "Dollars reserved for calls under way", **register)
 
+        # Looking labels up costs more than counting, so what was looked up is kept.
+        self._answered: dict[tuple[str, str], tuple[Counter, Counter]] = {}
+        self._tried: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._booked: dict[str, tuple[Counter, Counter, Counter]] = {}
+
     def answered(self, answer: Answer) -> None:
         """One request got its answer."""
-        counters = self._answered.get((answer.backend, answer.cache))
-        if counters is None:  # looking labels up costs more than counting
-            counters = self._requests.labels(answer.backend, answer.cache), self._saved.labels(answer.backend)
-            self._answered[answer.backend, answer.cache] = counters
-        requests, saved = counters
+        requests, saved = self._answered.get((answer.backend, answer.cache)) or self._label_answer(answer.backend, answer.cache)
         requests.inc()
         if answer.cache == "hit" and answer.completion is not None and answer.completion.cost_usd:
             saved.inc(answer.completion.cost_usd)
@@ -53,14 +53,16 @@ class PrometheusMetrics:
 
     def tried(self, backend: str, outcome: str, seconds: float) -> None:
         """See services.teacher.upstream.lane.Meters."""
-        self._tries.labels(backend, outcome).inc()
-        self._seconds.labels(backend).observe(seconds)
+        tries, taken = self._tried.get((backend, outcome)) or self._label_try(backend, outcome)
+        tries.inc()
+        taken.observe(seconds)
 
     def booked(self, backend: str, prompt_tokens: int, completion_tokens: int, usd: float) -> None:
         """See services.teacher.upstream.lane.Meters."""
-        self._tokens.labels(backend, "prompt").inc(prompt_tokens)
-        self._tokens.labels(backend, "completion").inc(completion_tokens)
-        self._dollars.labels(backend).inc(usd)
+        prompts, completions, dollars = self._booked.get(backend) or self._label_booking(backend)
+        prompts.inc(prompt_tokens)
+        completions.inc(completion_tokens)
+        dollars.inc(usd)
 
     def watch_upstream(self, backend: str, pace: Pace, breaker: Breaker) -> None:
         """Show, whenever asked, what an upstream's pace and breaker are at."""
@@ -73,6 +75,16 @@ class PrometheusMetrics:
         """Show what is spent and reserved."""
         self._spent.set_function(lambda: budget.spent_usd)
         self._reserved.set_function(lambda: budget.reserved_usd)
+
+    def _label_answer(self, backend: str, cache: str) -> tuple[Counter, Counter]:
+        return self._answered.setdefault((backend, cache), (self._requests.labels(backend, cache), self._saved.labels(backend)))
+
+    def _label_try(self, backend: str, outcome: str) -> tuple[Counter, Histogram]:
+        return self._tried.setdefault((backend, outcome), (self._tries.labels(backend, outcome), self._seconds.labels(backend)))
+
+    def _label_booking(self, backend: str) -> tuple[Counter, Counter, Counter]:
+        prompts, completions = (self._tokens.labels(backend, kind) for kind in ("prompt", "completion"))
+        return self._booked.setdefault(backend, (prompts, completions, self._dollars.labels(backend)))
 
     def render(self) -> bytes:
         """Everything in Prometheus's text format."""

@@ -14,7 +14,6 @@ CREATE TABLE IF NOT EXISTS answers (
     cost_usd REAL NOT NULL, created_at REAL NOT NULL,
     backend TEXT NOT NULL, request_hash TEXT NOT NULL, question_id TEXT NOT NULL, question TEXT NOT NULL, sample_index INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS answers_by_backend ON answers (backend, created_at);
 """
 _COMPLETION = "body, model, prompt_tokens, completion_tokens, cost_usd, created_at"
 _PROVENANCE = "backend, request_hash, question_id, question, sample_index"

@@ -10,7 +10,7 @@ from sqlite3 import Connection
 
 from askback.contracts.errors import ServiceError
 
-_TIDY_EVERY = 4000  # jobs: some 20 MiB of log
+_TIDY_EVERY = 1000  # jobs: some 10 MiB of log, which is then overwritten instead of made longer
 _LARGEST_BATCH = 256  # so that the first caller does not wait for a hundred others for long
 Work = Callable[[Connection], None]
 
