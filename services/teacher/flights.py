@@ -90,8 +90,6 @@ class Flights(Generic[T]):
         flight._wake()
         if task.cancelled():
             return
-        error = task.exception()  # every caller may have hung up, so the failure is told here too
-        if isinstance(error, ServiceError):
-            logger.log(logging.WARNING if error.status >= 500 else logging.INFO, "%s failed: %s", task.get_name(), error)
-        elif error is not None:
+        error = task.exception()  # also looked at because every caller may have hung up
+        if error is not None and not isinstance(error, ServiceError):
             logger.error("%s failed", task.get_name(), exc_info=error)

@@ -1,12 +1,14 @@
 """Circuit breaker: a backend that is down is left alone for a while, so that its callers hear so at once."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Literal
 
 from askback.contracts.errors import UpstreamUnavailable
 
-_PROBE_S = 1.0  # what a caller is told to wait while a probe is under way
+_logger = logging.getLogger(__name__)
+PROBE_S = 1.0  # what a caller is told to wait while a probe is under way
 
 
 class BreakerOpen(UpstreamUnavailable):
@@ -61,6 +63,7 @@ class Breaker:
         """An outage. Calls from before it opened end late, so that outside of a probe they do not prolong the cool-down."""
         self._failures += 1
         if self._probing or (self._retry_at is None and self._failures >= self._threshold):
+            logger.warning("backend %r is down (%d failed calls in a row); it is left alone for %g s", self._name, self._failures, self._cool_down_s)
             self._retry_at = self._now() + self._cool_down_s
             self._probing = False
 

@@ -147,6 +147,7 @@ class Purchaser:
     def _final(self, failure: TryFailed) -> ServiceError:
         kind = UpstreamUnavailable if _may_help(failure) else UpstreamRejected
         error = kind(f"backend {self._spec.name!r}: {failure}")
+        logger.warning("%s", error)  # told here because every caller may have hung up
         error.retry_after_s = retry_after_s(failure.headers) if kind is UpstreamUnavailable else None
         return error
 
