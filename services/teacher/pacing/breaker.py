@@ -7,8 +7,8 @@ from typing import Literal
 
 from askback.contracts.errors import UpstreamUnavailable
 
-_logger = logging.getLogger(__name__)
-PROBE_S = 1.0  # what a caller is told to wait while a probe is under way
+logger = logging.getLogger(__name__)
+_PROBE_S = 1.0  # what a caller is told to wait while a probe is under way
 
 
 class BreakerOpen(UpstreamUnavailable):
