@@ -78,7 +78,7 @@ class ActiveBackendRequest(Record):
 class BudgetRequest(Record):
     """A new limit for a budget."""
 
-    limit_usd: float | None = Field(ge=0, allow_inf_nan=False)
+    limit_usd: float | None = Field(ge=0, le=1e9, allow_inf_nan=False)
     """Dollars that may be spent in all, those spent already included; null lifts the limit."""
 
 

@@ -25,6 +25,13 @@ api_key_env = "PAID_KEY"
 price_per_million_prompt_usd = 1.0
 price_per_million_completion_usd = 2.0
 [[backends]]
+name = "engine"
+kind = "openai"
+model = "student-base"
+base_url = "http://127.0.0.1:{port}/v1"
+price_per_million_prompt_usd = 0
+price_per_million_completion_usd = 0
+[[backends]]
 name = "replay"
 kind = "replay"
 fallback = ["gold"]
@@ -60,7 +67,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     build = [sys.executable, "-m", "services.student.embedded_model", str(MODEL)]
     subprocess.run(build, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
     with CountingTeacher() as teacher:
-        (path / "teacher.toml").write_text(TEACHER.format(url=teacher.url))
+        (path / "teacher.toml").write_text(TEACHER.format(url=teacher.url, port=FIRST_PORT))
         environment = {
             "ASKBACK_HOME": str(path / "var"),
             "ASKBACK_PORT": FIRST_PORT,

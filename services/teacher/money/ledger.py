@@ -50,13 +50,16 @@ _HELD = "SELECT id, created_at, run, backend, model, request_hash, kind, usd FRO
 _SPENDING = "SELECT day, run, backend, model, calls, prompt_tokens, completion_tokens, cost_picousd, estimated_picousd FROM spending"
 
 
+_MOST_USD = 1e18  # beyond it is a mistake, and floats overflow in the end
+
+
 def picodollars(usd: float) -> int:
     """Dollars as whole 1e-12 dollars, rounded up; raises ValueError for what is no amount of money.
 
     Sums of floats drift, and a drift could cross a limit; sums of integers are exact.
     """
-    if not 0 <= usd < float("inf"):
-        raise ValueError(f"{usd} dollars: must be finite and not below 0")
+    if not 0 <= usd < _MOST_USD:
+        raise ValueError(f"{usd} dollars: must be a number from 0 to {_MOST_USD:g}")
     whole = round(usd * PICO)
     if whole / PICO == usd:  # nearly always, and much cheaper
         return whole

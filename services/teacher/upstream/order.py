@@ -11,6 +11,7 @@ from services.teacher.money.prices import Price, prompt_tokens_at_most
 from services.teacher.request.asked import Asked
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
+_MOST = 10_000_000  # tokens or answers: more than any model gives
 _NOT_SENT = frozenset({"metadata", "stream", "stream_options"})
 # What is billed beyond the tokens of the texts, so that no upper bound could be named.
 _UNBOUNDED = ("audio", "prediction", "web_search_options")
@@ -61,8 +62,8 @@ def _token_limit(body: dict[str, Any]) -> int | None:
 
 def _count(body: dict[str, Any], field: str) -> int | None:
     value = body.get(field)
-    if value is not None and (type(value) is not int or value < 1):
-        raise InvalidInput(f"{field}: must be a whole number from 1")
+    if value is not None and (type(value) is not int or not 1 <= value <= _MOST):
+        raise InvalidInput(f"{field}: must be a whole number from 1 to {_MOST}")
     return value
 
 

@@ -415,7 +415,7 @@ async def test_closing_a_reservation_twice_gives_nothing_back_twice(open_budget:
 
 @pytest.mark.parametrize("usd", [float("nan"), float("inf"), -0.1])
 async def test_a_bound_that_is_no_amount_is_never_granted(open_budget: Open, usd: float) -> None:
-    with pytest.raises(ValueError, match="must be finite"):
+    with pytest.raises(ValueError, match="must be a number from 0"):
         await reserve(open_budget(total_usd=1.0), usd)
 
 
@@ -434,9 +434,13 @@ async def test_whatever_callers_do_limits_hold_and_nobody_waits_for_ever(open_bu
             held = await reserve(budget, usd, run=f"run{number % 4}", kind=kind)  # type: ignore[arg-type]
         except BudgetExceeded:
             return
-        for _ in range(random.randrange(4)):
-            await asyncio.sleep(0)
-            assert all(round(state.spent_usd + state.reserved_usd, 12) <= (state.limit_usd or 0) for state in budget.states())
+        try:
+            for _ in range(random.randrange(4)):
+                await asyncio.sleep(0)
+                assert all(round(state.spent_usd + state.reserved_usd, 12) <= (state.limit_usd or 0) for state in budget.states())
+        except asyncio.CancelledError:  # whoever holds dollars gives them back, or others would wait for them
+            await budget.settle(held, entry(held, usd))
+            raise
         if random.random() < 0.5:
             await budget.release(held)
         else:
@@ -449,7 +453,6 @@ async def test_whatever_callers_do_limits_hold_and_nobody_waits_for_ever(open_bu
     done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
     assert {type(result) for result in done} <= {type(None), asyncio.CancelledError}
     await database.write(lambda _: None)
-    # A caller that was cancelled while it settled has closed its reservation, one cancelled before that has not.
-    left = [reservation for kind in ("online", "batch") for reservation in budget.open_reservations(kind)]  # type: ignore[arg-type]
-    assert rows_held(database) == len(left) and budget.reserved_usd == pytest.approx(sum(reservation.usd for reservation in left))
+    assert not [*budget.open_reservations("online"), *budget.open_reservations("batch")]
+    assert rows_held(database) == 0 and budget.reserved_usd == 0
     assert budget.spent_usd == pytest.approx(booked(database))
