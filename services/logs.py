@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
@@ -35,6 +36,7 @@ _JSON = JsonFormatter(
     "{asctime}{levelname}{name}{message}{request_id}",
     style="{",
     rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+    reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's, the message again with colours
     static_fields={"pid": os.getpid()},
 )
 _TEXT = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 import pytest
 import uvicorn
+from fake_openai import FakeOpenAI
+from running_teacher import RunningTeacher, paid_backend, teacher_toml
 from starlette.types import ASGIApp
 
 from services.teacher.answers.cache import RecentAnswers
@@ -125,6 +127,30 @@ def serve_app() -> Iterator[Callable[[ASGIApp], str]]:
         server.should_exit = True
         thread.join(10)
         assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def teacher(server: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTeacher]:
+    with RunningTeacher(tmp_path_factory.mktemp("teacher"), teacher_toml(paid_backend(server.url))) as running:
+        yield running
+
+
+@pytest.fixture
+def upstream(server: FakeOpenAI) -> FakeOpenAI:
+    server.forget()
+    return server
+
+
+@pytest.fixture
+def prompt(request: pytest.FixtureRequest) -> str:
+    """Another one for each test, since they share a cache."""
+    return str(request.node.name)
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def test_late_failures_of_older_calls_do_not_prolong_the_cool_down(opened: Break
     clock.time += 1
     opened.failed()
     opened.check()
+    assert opened.state == "half-open"
 
 
 def test_a_late_success_of_an_older_call_closes_it(opened: Breaker) -> None:

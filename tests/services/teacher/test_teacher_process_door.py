@@ -16,36 +16,12 @@ MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def guarded(server: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTeacher]:
     """A teacher that asks for KEY and takes 1 MiB."""
     config = teacher_toml(paid_backend(server.url, api_key_env="UPSTREAM_KEY", max_tries=1), {"name": "gold", "kind": "gold"})
     environment = {"ASKBACK_API_KEY": f"another,{KEY}", "ASKBACK_MAX_BODY_MIB": "1", "UPSTREAM_KEY": UPSTREAM_KEY}
     with RunningTeacher(tmp_path_factory.mktemp("guarded"), config, **environment) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def teacher(server: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTeacher]:
-    with RunningTeacher(tmp_path_factory.mktemp("open"), teacher_toml(paid_backend(server.url))) as running:
-        yield running
-
-
-@pytest.fixture
-def upstream(server: FakeOpenAI) -> FakeOpenAI:
-    server.forget()
-    return server
-
-
-@pytest.fixture
-def prompt(request: pytest.FixtureRequest) -> str:
-    """Another one for each test, since they share a cache."""
-    return str(request.node.name)
 
 
 def assert_openai_error(answer: httpx.Response, status: int, code: str) -> None:

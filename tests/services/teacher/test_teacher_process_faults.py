@@ -24,12 +24,6 @@ STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["plain", "strea
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def nobody() -> Iterator[str]:
     """An address that is taken and where nobody listens."""
     with socket.socket() as one:
@@ -50,12 +44,6 @@ def teacher(server: FakeOpenAI, nobody: str, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def names() -> Iterator[str]:
     return iter(PATIENT)
-
-
-@pytest.fixture
-def upstream(server: FakeOpenAI) -> FakeOpenAI:
-    server.forget()
-    return server
 
 
 @pytest.fixture

@@ -2,37 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from fake_openai import FakeOpenAI, Good, Refusal
-from running_teacher import Answered, RunningTeacher, ask_at_once, chat, paid_backend, send, session, teacher_toml, wait_until
+from running_teacher import Answered, RunningTeacher, ask_at_once, chat, send, session, wait_until
 
 CALLERS = 50
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def teacher(server: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTeacher]:
-    with RunningTeacher(tmp_path_factory.mktemp("teacher"), teacher_toml(paid_backend(server.url))) as running:
-        yield running
-
-
-@pytest.fixture
-def upstream(server: FakeOpenAI) -> FakeOpenAI:
-    server.forget()
-    return server
-
-
-@pytest.fixture
-def prompt(request: pytest.FixtureRequest) -> str:
-    """Another one for each test, since they share a cache."""
-    return str(request.node.name)
 
 
 def mixed(text: str, count: int, first_streams: bool = False) -> list[dict[str, object]]:

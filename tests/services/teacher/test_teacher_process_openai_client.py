@@ -18,23 +18,11 @@ STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["plain", "strea
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def teacher(server: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTeacher]:
     unpriced = {"name": "unpriced", "kind": "openai", "model": "unpriced", "base_url": server.url}
     config = teacher_toml(paid_backend(server.url, max_tries=1), unpriced, {"name": "gold", "kind": "gold"})
     with RunningTeacher(tmp_path_factory.mktemp("teacher"), config) as running:
         yield running
-
-
-@pytest.fixture
-def upstream(server: FakeOpenAI) -> FakeOpenAI:
-    server.forget()
-    return server
 
 
 @pytest.fixture
