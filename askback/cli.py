@@ -23,6 +23,7 @@ from askback.loop.progress import Reporter
 from askback.loop.run import Run
 from askback.loop.services import Services, connect
 from askback.loop.store import RunStore
+from askback.viewer.server import serve_traces
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__)
 
@@ -68,6 +69,23 @@ def report(config: ConfigFile, run_id: Annotated[str, typer.Option("--id", help=
       askback report runs/first/config.toml --id first
     """
     _run(load_config(config), run_id, "report", redo=("report",))
+
+
+@app.command()
+def view(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, a folder in runs/.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes a free one.")] = 0,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+) -> None:
+    """Browse a run's traces in a page on this machine: drafts, questions, answers, rewrites, and why rows were kept or dropped.
+
+    Examples:
+
+      askback view first
+
+      askback view first --port 8090 --no-open
+    """
+    serve_traces(RunStore(Path("runs"), run_id), port, open_browser)
 
 
 def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, redo: tuple[str, ...] = ()) -> None:
