@@ -68,16 +68,20 @@ class Teacher:
         UpstreamUnavailable if a later try may succeed, else the first failure's kind.
         """
         spec = self._backends.spec(asked.model)
+        try:
+            async with asyncio.timeout(asked.deadline_s):
+                return await self._ask_in_turn([spec, *self._backends.fallbacks(spec)], asked)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"backend {spec.name!r} did not answer within the {asked.deadline_s:g} s of x-askback-deadline-s;"
+                " the call goes on, and its answer will be in the cache"
+            ) from None
+
+    async def _ask_in_turn(self, specs: list[BackendSpec], asked: Asked) -> Answer:
         failures: list[ServiceError] = []
-        for one in (spec, *self._backends.fallbacks(spec)):
+        for spec in specs:
             try:
-                async with asyncio.timeout(asked.deadline_s):
-                    return await self._ask(one, asked)
-            except TimeoutError:
-                raise DeadlineExceeded(
-                    f"backend {one.name!r} did not answer within the {asked.deadline_s:g} s of x-askback-deadline-s;"
-                    " the call goes on, and its answer will be in the cache"
-                ) from None
+                return await self._ask(spec, asked)
             except (NotFound, NotCached, UpstreamUnavailable) as error:
                 failures.append(error)
         raise _together(failures)
@@ -96,10 +100,13 @@ class Teacher:
         while True:
             flight, joined = self._board(backend, spec, key, asked)
             try:
-                return await self._land(flight, joined, spec, key, asked)
+                answer = await self._land(flight, joined, spec, key, asked)
             except BudgetExceeded:
                 if not joined or flight.payer == asked.run:
-                    raise  # else it was another run's budget, and this one may pay for itself
+                    raise
+                continue  # it was another run's budget, and this one may pay for itself
+            if answer.cache != "hit" or self._fresh(answer.completion, asked) is not None:
+                return answer  # else the flight was another's, who was content with an older answer
 
     def _board(self, backend: PaidBackend, spec: BackendSpec, key: str, asked: Asked) -> tuple[Flight[_Landed], bool]:
         """The flight to this answer, and whether it was under way. Without an await, or two could set out."""

@@ -9,11 +9,12 @@ import pytest
 from fastapi import APIRouter
 
 from askback.contracts.client import ServiceClient
-from askback.contracts.errors import InvalidInput, TooLarge, Unauthorized
+from askback.contracts.errors import InvalidInput, TooLarge, Unauthorized, UpstreamUnavailable
 from askback.contracts.records import Message
 from services.guard import guarded
 from services.logs import configure_logging, set_request_id
 from services.serving import create_service
+from services.wire import error_answer
 
 
 def service(**environment: str) -> httpx.AsyncClient:
@@ -88,3 +89,13 @@ def test_logs_are_lines_of_json_with_the_requests_id(capsys: pytest.CaptureFixtu
         set_request_id("")
     line = json.loads(capsys.readouterr().err)
     assert (line["message"], line["level"], line["logger"], line["request_id"]) == ("it happened", "WARNING", "askback.test", "r7")
+
+
+def test_a_finer_error_of_a_service_is_named_after_its_class_in_the_shared_tree() -> None:
+    class BreakerOpen(UpstreamUnavailable):
+        pass
+
+    status, headers, body = error_answer(BreakerOpen("down"), "/v1/search")
+    assert (status, json.loads(body)["error"]) == (503, "UpstreamUnavailable")
+    assert json.loads(error_answer(BreakerOpen("down"), "/v1/models")[2])["error"]["type"] == "UpstreamUnavailable"
+    assert headers["retry-after"] == "1"

@@ -20,6 +20,9 @@ from askback.contracts.errors import (
     UpstreamUnavailable,
 )
 from askback.contracts.teacher import Recording
+from services.teacher.answers.cache import RecentAnswers
+from services.teacher.answers.completion import Completion
+from services.teacher.answers.sqlite_answers import SqliteAnswers
 from services.teacher.app import Parts
 from services.teacher.core import Answer, Teacher
 from services.teacher.request.asked import Asked
@@ -298,6 +301,44 @@ async def test_cache_control(make_parts: MakeParts, ask: Ask) -> None:
     assert text(await teacher.ask(ask(model="paid"))) == "answer 3"  # the new answer replaced the old one
     await asyncio.sleep(0.01)
     assert await ages(teacher, ask, max_age_s=0.0) == "miss"
+
+
+class SlowStore(SqliteAnswers):
+    """A store that answers when told, as one across a network would."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.go = asyncio.Event()
+
+    async def find(self, key: str) -> Completion | None:
+        await self.go.wait()
+        return await super().find(key)
+
+
+async def test_who_wants_a_new_answer_gets_none_that_another_was_content_with(make_parts: MakeParts, ask: Ask, database: Database) -> None:
+    upstream = ScriptedUpstream()
+    parts = make_parts(paid=upstream)
+    await parts.teacher.ask(ask(model="paid"))
+    store = SlowStore(database)
+    teacher = Teacher(parts.backends, store, RecentAnswers(2**20))  # its memory is empty, so both look into the store
+    content = asyncio.create_task(teacher.ask(ask(model="paid")))
+    await asyncio.sleep(0)
+    demanding = asyncio.create_task(teacher.ask(ask(model="paid", cache=CacheControl(no_cache=True))))
+    await asyncio.sleep(0)
+    store.go.set()
+    assert ((await content).cache, text(await content)) == ("hit", "answer 1")
+    assert ((await demanding).cache, text(await demanding)) == ("miss", "answer 2")
+
+
+async def test_a_deadline_covers_the_whole_chain(make_parts: MakeParts, ask: Ask) -> None:
+    slow = ScriptedUpstream(hold=True)
+    teacher = make_parts(backed=ScriptedUpstream(NotSent("down")), paid=slow).teacher
+    started = asyncio.get_running_loop().time()
+    with pytest.raises(DeadlineExceeded, match="'backed' did not answer within"):
+        await teacher.ask(ask(model="backed", deadline_s=0.1))
+    assert asyncio.get_running_loop().time() - started < 1
+    slow.go.set()
+    await teacher.settle(5.0)
 
 
 async def test_samples_of_one_prompt_are_kept_apart(make_parts: MakeParts, ask: Ask) -> None:
