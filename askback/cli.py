@@ -20,6 +20,7 @@ from askback.local.stack import Stack
 from askback.loop.config import RunConfig, load_config, overridden
 from askback.loop.preflight import preflight
 from askback.loop.progress import Reporter
+from askback.loop.push import push
 from askback.loop.run import Run
 from askback.loop.services import Services, connect
 from askback.loop.store import RunStore
@@ -86,6 +87,22 @@ def view(
       askback view first --port 8090 --no-open
     """
     serve_traces(RunStore(Path("runs"), run_id), port, open_browser)
+
+
+@app.command(name="push")
+def push_tracks(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, a folder in runs/.")],
+    dataset: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Dataset on the hub; made when there is none.")],
+    public: Annotated[bool, typer.Option("--public", help="Make a new dataset public.")] = False,
+) -> None:
+    """Put a run's tracks and their data card on the Hugging Face hub; HF_TOKEN must hold a token that may write there.
+
+    Example:
+
+      HF_TOKEN=hf_... askback push first me/strategyqa-askback
+    """
+    push(RunStore(Path("runs"), run_id), dataset, os.environ.get("HF_TOKEN", ""), private=not public)
+    typer.echo(f"done: https://huggingface.co/datasets/{dataset}")
 
 
 def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, redo: tuple[str, ...] = ()) -> None:

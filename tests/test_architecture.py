@@ -31,6 +31,8 @@ HOMES = {
     "matplotlib": {"matplotlib_plots.py"},
     "pptx": {"pptx_slides.py"},
     "supervisor": {"processes.py"},
+    "huggingface_hub": {"huggingface_hub_push.py", "sentence_transformers_embedder.py"},
+    "tokenizers": {"tokenizers_counter.py"},
     "typer": {"cli.py"},
     "rich": {"progress.py"},
 }

@@ -50,8 +50,18 @@ class ClarifyResponse(Record):
     usage: Usage
 
 
+class CotForm(StrEnum):
+    """How a rationale and its answer are learnt, and so how they are asked for."""
+
+    RATIONALE_FIRST = "rationale-first"
+    ANSWER_FIRST = "answer-first"
+    MULTITASK = "multitask"
+
+
 class AnswerRequest(QuestionRequest):
     mode: AnswerMode = AnswerMode.DIRECT
+    cot: CotForm = CotForm.RATIONALE_FIRST
+    """Form of mode `cot`: that of the track which the adapter was trained on."""
     thought: str = ""
     """Reasoning to read before answering (mode `context`)."""
     exchanges: list[Exchange] = Field(default_factory=list)

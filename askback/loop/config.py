@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Condition
-from askback.contracts.student import BASE, Resolver
+from askback.contracts.student import BASE, CotForm, Resolver
 from askback.contracts.trainer import Method, Recipe
 from askback.tasks import TASKS
 
@@ -51,8 +51,24 @@ class TracksConfig(Section):
 
     keep_wrong: bool = False
     """Keep rows whose teacher disagrees with the gold answer."""
+    leaks: bool = True
+    """Drop rows whose clarifying questions tell the answer."""
+    duplicates: bool = True
+    """Drop questions that were asked before, word for word or nearly so."""
+    near_duplicate: float = Field(default=0.7, gt=0, le=1)
+    """Share of common word 5-grams (Jaccard) from which two questions are near duplicates."""
+    overlap: bool = True
+    """Drop questions that share a run of words with a dev question."""
+    overlap_words: int = Field(default=8, ge=1)
+    """Words of such a run; a shorter question overlaps with a dev question of the same words."""
+    length: bool = True
+    """Drop questions with a row over the token limit of its track."""
+    max_tokens: int = Field(default=0, ge=0)
+    """Tokens of a row's prompt and answer together; 0 takes `max_length` of the recipe that trains on the track."""
     balance: bool = True
     """Drop rows of the larger class after filtering, for tasks with a closed set of answers."""
+    cot: CotForm = CotForm.RATIONALE_FIRST
+    """Form of the track `cot`: thought then answer, answer then thought, or each as a task of its own under a prefix."""
 
 
 class AdapterConfig(Section):

@@ -7,7 +7,7 @@ from hashlib import file_digest
 from askback.contracts.client import StudentClient
 from askback.contracts.errors import BudgetExceeded, ServiceError, UpstreamUnavailable
 from askback.contracts.records import Condition, Prediction, Sample
-from askback.contracts.student import BASE, Adapter, AnswerMode, AnswerRequest, AskRequest, Resolver
+from askback.contracts.student import BASE, Adapter, AnswerMode, AnswerRequest, AskRequest, CotForm, Resolver
 from askback.loop.concurrently import concurrently
 from askback.loop.config import EvaluateConfig
 from askback.loop.patience import patiently
@@ -34,12 +34,21 @@ async def load_adapters(store: RunStore, adapters: Sequence[str], student: Stude
 
 
 async def evaluate(
-    config: EvaluateConfig, samples: Sequence[Sample], names: dict[str, str], store: RunStore, student: StudentClient, reporter: Reporter
+    config: EvaluateConfig,
+    cot: CotForm,
+    samples: Sequence[Sample],
+    names: dict[str, str],
+    store: RunStore,
+    student: StudentClient,
+    reporter: Reporter,
 ) -> dict[str, dict[str, int]]:
-    """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept. Returns counts by condition."""
+    """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept. Returns counts by condition.
+
+    `cot` is the form in which mode `cot` is asked, that of the run's track.
+    """
     counts = {}
     for condition in config.conditions:
-        predict = partial(_predict, condition, names[condition.adapter], store.run_id, student)
+        predict = partial(_predict, condition, cot, names[condition.adapter], store.run_id, student)
         counts[condition.name] = await _answer_all(config, condition, samples, predict, store, reporter)
     return counts
 
@@ -73,7 +82,7 @@ async def _guarded(sample: Sample, predict: Predict) -> Prediction:
         return Prediction(sample_id=sample.id, answer=None, error=f"{type(error).__name__}: {error}")
 
 
-async def _predict(condition: Condition, adapter: str, run_id: str, student: StudentClient, sample: Sample) -> Prediction:
+async def _predict(condition: Condition, cot: CotForm, adapter: str, run_id: str, student: StudentClient, sample: Sample) -> Prediction:
     common = {"task": sample.task, "question": sample.question, "question_id": sample.id, "passages": sample.passages, "adapter": adapter}
     if condition.mode in ("assisted", "context"):
         resolver, one_turn = Resolver(condition.resolver), condition.mode == "context"
@@ -82,7 +91,7 @@ async def _predict(condition: Condition, adapter: str, run_id: str, student: Stu
         final, usage = asked.final, asked.usage
         draft, exchanges = asked.draft, asked.exchanges
     else:
-        final = await student.answer(AnswerRequest(**common, mode=AnswerMode(condition.mode)))  # type: ignore[arg-type]
+        final = await student.answer(AnswerRequest(**common, mode=AnswerMode(condition.mode), cot=cot))  # type: ignore[arg-type]
         usage, draft, exchanges = final.usage, None, []
     return Prediction(
         sample_id=sample.id,

@@ -3,8 +3,10 @@
 A row moves to its next step when it is ready, whatever the others do. What is on disk is never asked again.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,7 +22,8 @@ from askback.loop.services import Services
 from askback.tasks import Task
 from askback.tasks.dialogue import pair
 
-Keep = Callable[[HarvestRecord], None]
+Keep = Callable[[HarvestRecord], Future[None]]
+"""Writes a record; what it returns is done when the record is on disk."""
 
 
 @dataclass
@@ -39,13 +42,50 @@ class Row:
         return self.failed or HarvestStage.REWRITE in self.records
 
 
-def rows_of(samples: Iterable[Sample], records: Iterable[HarvestRecord], retry_errors: bool = False) -> list[Row]:
-    """Rows with their records; later records win. With `retry_errors` failed steps count as not done."""
+def versions_of(task: Task) -> dict[HarvestStage, str]:
+    """The version of the prompt that each step reads now."""
+    roles = {HarvestStage.DRAFT: "clarify", HarvestStage.TEACHER: "teacher", HarvestStage.REWRITE: "rewrite"}
+    return {stage: task.prompt_version(role) for stage, role in roles.items()}
+
+
+def rows_of(
+    samples: Iterable[Sample],
+    records: Iterable[HarvestRecord],
+    retry_errors: bool = False,
+    versions: Mapping[HarvestStage, str] | None = None,
+) -> list[Row]:
+    """Rows with their records, which come in the order of writing; a later one wins, and voids what was built on the one before.
+
+    With `retry_errors` a failed step counts as not done, and with `versions` so does a step whose prompt was edited since,
+    together with the steps after it.
+    """
     rows = {sample.id: Row(sample) for sample in samples}
     for record in records:
-        if record.sample_id in rows and not (retry_errors and record.error):
-            rows[record.sample_id].records[record.stage] = record
+        if record.sample_id in rows:
+            row = rows[record.sample_id]
+            row.records = {stage: row.records[stage] for stage in _before(record.stage) if stage in row.records} | {record.stage: record}
+    for row in rows.values():
+        row.records = _standing(row.records, retry_errors, versions)
     return list(rows.values())
+
+
+def _before(stage: HarvestStage) -> tuple[HarvestStage, ...]:
+    steps = tuple(HarvestStage)
+    return steps[: steps.index(stage)]
+
+
+def _standing(
+    records: Mapping[HarvestStage, HarvestRecord], retry_errors: bool, versions: Mapping[HarvestStage, str] | None
+) -> dict[HarvestStage, HarvestRecord]:
+    """The records up to the first step that is to be done again."""
+    standing: dict[HarvestStage, HarvestRecord] = {}
+    for stage in HarvestStage:
+        record = records.get(stage)
+        edited = record is not None and versions is not None and record.prompt_version not in ("", versions[stage])
+        if record is None or edited or (retry_errors and record.error):
+            break
+        standing[stage] = record
+    return standing
 
 
 def traces_of(rows: Iterable[Row]) -> list[Trace]:
@@ -97,7 +137,7 @@ class _Steps:
                 continue
             record = await self._guarded(row.sample, stage, partial(step, row))
             row.records[stage] = record
-            self._keep(record)
+            await asyncio.wrap_future(self._keep(record))
             if record.error:
                 return
 
@@ -108,7 +148,8 @@ class _Steps:
         except (UpstreamUnavailable, BudgetExceeded):
             raise
         except ServiceError as error:
-            return HarvestRecord(sample_id=sample.id, stage=stage, error=f"{type(error).__name__}: {error}")
+            text, version = f"{type(error).__name__}: {error}", versions_of(self._task)[stage]
+            return HarvestRecord(sample_id=sample.id, stage=stage, error=text, prompt_version=version)
 
     async def _draft(self, row: Row) -> HarvestRecord:
         sample = row.sample

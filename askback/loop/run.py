@@ -4,14 +4,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from askback.contracts.errors import InvalidInput
+from askback.contracts.errors import InvalidInput, UpstreamUnavailable
 from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
 from askback.contracts.records import HarvestRecord, Sample
 from askback.contracts.student import BASE, DefaultAdapterRequest
 from askback.loop import data_card, promote, tracks
 from askback.loop.config import RunConfig, dump_toml, load_config
 from askback.loop.evaluate import evaluate, load_adapters
-from askback.loop.harvest import counts_of, harvest, rows_of, traces_of
+from askback.loop.harvest import counts_of, harvest, rows_of, versions_of
 from askback.loop.passages import attach_passages
 from askback.loop.progress import Reporter
 from askback.loop.recordings import prepare_teacher
@@ -19,6 +19,7 @@ from askback.loop.sample import draw
 from askback.loop.score import score
 from askback.loop.services import Services
 from askback.loop.store import RunStore
+from askback.loop.tokenizers_counter import counter_for
 from askback.loop.train import falls, train
 from askback.tasks import task_named
 
@@ -43,7 +44,7 @@ class Run:
         with self.store.locked():
             self._keep_config()
             await self._check_base_model()
-            self.store.reopen(STAGES[STAGES.index("harvest") :] if self.retry_errors else self.redo)
+            self.store.reopen(STAGES[STAGES.index("harvest") :] if self.retry_errors else self.redo or self._edited())
             for name in STAGES[: STAGES.index(last) + 1]:
                 await self._stage(name)
 
@@ -78,10 +79,11 @@ class Run:
     async def _harvest(self) -> tuple[list[str], dict[str, object]]:
         samples, file = self._samples("train"), "harvest.jsonl"
         await prepare_teacher(self.config, [*samples, *self._samples("dev")], self.services.teacher)
-        rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors)
+        task = task_named(self.config.task)
+        rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors, versions_of(task))
         with self.reporter.bar("harvest", len(rows)) as bar, self.store.appender(file) as kept:
-            await harvest(self.config.harvest, task_named(self.config.task), rows, self.services, kept.append, bar, self.store.run_id)
-        counts = counts_of(rows)
+            await harvest(self.config.harvest, task, rows, self.services, kept.append, bar, self.store.run_id)
+        counts = counts_of(rows) | {"prompts": versions_of(task)}
         self.reporter.say(f"  {counts['done']} of {counts['rows']} rows harvested, {counts['failed']} failed, ${counts['cost_usd']:.4f}")
         if not counts["done"]:
             first = next(record.error for row in rows for record in row.records.values() if record.error)
@@ -89,19 +91,16 @@ class Run:
         return [file], counts
 
     async def _tracks(self) -> tuple[list[str], dict[str, object]]:
-        task, config = task_named(self.config.task), self.config
-        traces = traces_of(rows_of(self._samples("train"), self.store.read_records("harvest.jsonl", HarvestRecord)))
-        kept, steps = tracks.select(config.tracks, task, traces, config.seed)
-        built = tracks.build(task, kept, config.harvest.max_questions)
-        built["preference"], pair_steps = tracks.select_pairs(config.tracks, task, kept, built["preference"], config.seed)
-        steps += pair_steps
-        counts: dict[str, object] = {name: self.store.write_records(f"tracks/{name}.jsonl", rows) for name, rows in built.items()}
-        card = data_card.card(config, task, traces, steps, built)
+        records = self.store.read_records("harvest.jsonl", HarvestRecord)
+        corpus = tracks.make(self.config, self._samples("train"), self._samples("dev"), records, counter_for(await self._base_model_folder()))
+        files = tracks.write(self.store, corpus)
+        card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files))
         self.store.write_json("tracks/data_card.json", card)
         self.store.write_text("tracks/README.md", data_card.markdown(card))
-        for step in steps:
+        for step in corpus.steps:
             self.reporter.say(f"  {data_card.sentence(step)}")
-        return [f"tracks/{name}.jsonl" for name in built], counts
+        tracks.refuse_empty(corpus)
+        return list(files), {name: len(rows) for name, rows in corpus.tracks.items()} | {"questions": corpus.accounts}
 
     async def _train(self) -> tuple[list[str], dict[str, object]]:
         jobs = await train(self.config, self.store.run_id, self.services.trainer, self.reporter)
@@ -112,7 +111,7 @@ class Run:
         config = self.config.evaluate
         await prepare_teacher(self.config, self._samples("dev"), self.services.teacher)
         names = await load_adapters(self.store, [adapter.name for adapter in self.config.adapters], self.services.student)
-        counts = await evaluate(config, self._samples("dev"), names, self.store, self.services.student, self.reporter)
+        counts = await evaluate(config, self.config.tracks.cot, self._samples("dev"), names, self.store, self.services.student, self.reporter)
         return [f"predictions/{condition.name}.jsonl" for condition in config.conditions], dict(counts)
 
     async def _score(self) -> tuple[list[str], dict[str, object]]:
@@ -152,6 +151,24 @@ class Run:
         changed = [name for name, value in self.config.model_dump().items() if kept[name] != value]
         if changed:
             raise InvalidInput(f"run {self.store.run_id} was started with another `{changed[0]}`; give a new --id, or the configuration in {path}")
+
+    def _edited(self) -> tuple[str, ...]:
+        """The stages to do again since a prompt file that the harvest reads was edited; what did not read it is not asked again."""
+        manifest = self.store.manifest("harvest")
+        now = {str(stage): version for stage, version in versions_of(task_named(self.config.task)).items()}
+        then = manifest["counts"].get("prompts", now) if manifest else now
+        changed = [version for stage, version in now.items() if then[stage] != version]
+        if not changed:
+            return ()
+        self.reporter.say(f"edited since the harvest: {', '.join(changed)}; the steps that read it are done again")
+        return STAGES[STAGES.index("harvest") :]
+
+    async def _base_model_folder(self) -> str:
+        """Where the engine's base model lies; empty without an engine, since tracks are made from files alone."""
+        try:
+            return (await self.services.student.adapters()).base_model
+        except UpstreamUnavailable:
+            return ""
 
     async def _check_base_model(self) -> None:
         if self.config.base_model:

@@ -1,11 +1,14 @@
-"""A run's folder. What is appended is fsynced line by line; what is written whole is renamed into place; manifests come last."""
+"""A run's folder. What is appended is fsynced before it counts; what is written whole is renamed into place; manifests come last."""
 
 import contextlib
 import fcntl
 import json
 import os
+import queue
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,19 +105,57 @@ class RunStore:
 
 
 class Appender:
-    """Appends records to a JSONL file, each fsynced before `append` returns."""
+    """Appends records to a JSONL file. A thread fsyncs, so that many who append at a time share one fsync and none holds up the others."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
+        self._written: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._sync, name=f"fsync {path.name}", daemon=True)
+        self._thread.start()
 
-    def append(self, record: BaseModel) -> None:
+    def append(self, record: BaseModel) -> Future[None]:
+        """Write `record`; what is returned is done when the record is fsynced, or holds the OSError.
+
+        Raises OSError when it cannot be written, or one before it could not be fsynced.
+        """
+        if self._failure is not None:
+            raise self._failure
         self._file.write(record.model_dump_json() + "\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
+        durable: Future[None] = Future()
+        durable.set_running_or_notify_cancel()  # the line is written, so there is nothing left to cancel
+        self._written.put(durable)
+        return durable
 
     def __enter__(self) -> "Appender":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Fsync what is not yet, and close; raises OSError when a record could not be fsynced."""
+        self._written.put(None)
+        self._thread.join()
         self._file.close()
+        if kind is None and self._failure is not None:
+            raise self._failure
+
+    def _sync(self) -> None:
+        last = False
+        while not last:
+            taken = [self._written.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    taken.append(self._written.get_nowait())
+            last = None in taken
+            waiting = [durable for durable in taken if durable is not None]
+            try:
+                if waiting:
+                    os.fsync(self._file.fileno())
+            except OSError as error:
+                self._failure = error
+            for durable in waiting:
+                if self._failure is None:
+                    durable.set_result(None)
+                else:
+                    durable.set_exception(self._failure)

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Draft, Exchange, Message, Passage, Sample, TeacherReply
 from askback.tasks import prompts, teacher_text
+
+COT_ROLES = {"rationale-first": "cot", "answer-first": "cot-answer-first", "multitask": "label"}
+"""By form of the track `cot`: the role whose prompt a student of that form is trained on and asked with."""
 
 
 class Task(ABC):
@@ -64,7 +68,7 @@ class Task(ABC):
         draft: Draft | None = None,
         max_questions: int = 2,
     ) -> list[Message]:
-        """The chat messages of one role: `direct`, `cot`, `context`, `clarify`, `rewrite` or `teacher`.
+        """The chat messages of one role: `direct`, `cot`, `cot-answer-first`, `label`, `rationale`, `context`, `clarify`, `rewrite` or `teacher`.
 
         `rewrite` continues the dialogue: the clarify prompt, the student's questions, then their answers.
         """
@@ -79,6 +83,12 @@ class Task(ABC):
         opening = self.prompt("clarify", question, passages=passages, max_questions=max_questions)
         asked = Message(role="assistant", content=numbered([exchange.question for exchange in exchanges]))
         return [*opening, asked, message]
+
+    def cot_role(self, form: str) -> str:
+        """The role of `prompt` that mode `cot` reads, in training and at test time; raises InvalidInput for an unknown form."""
+        if form not in COT_ROLES:
+            raise InvalidInput(f"cot: unknown form {form!r}; known forms: {', '.join(COT_ROLES)}")
+        return COT_ROLES[form]
 
     def parse_teacher(self, text: str) -> TeacherReply:
         """A teacher's text as exchanges, thought and verdict; raises UpstreamRejected when it has no verdict."""

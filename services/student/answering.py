@@ -6,7 +6,7 @@ import re
 
 from askback.contracts.errors import UpstreamRejected
 from askback.contracts.records import Draft, Usage
-from askback.contracts.student import AnswerMode, AnswerRequest, AnswerResponse, ClarifyRequest, ClarifyResponse, QuestionRequest
+from askback.contracts.student import AnswerMode, AnswerRequest, AnswerResponse, ClarifyRequest, ClarifyResponse, CotForm, QuestionRequest
 from askback.tasks import Task, task_named
 from services.student.adapters import Adapters
 from services.student.engine import Engine, Generation, Sampling
@@ -69,15 +69,16 @@ class Answering:
     async def answer(self, request: AnswerRequest) -> AnswerResponse:
         """One answer in the request's mode. Yes/no tasks are scored by the first token, except in mode `cot`."""
         task = task_named(request.task)
-        messages = task.prompt(request.mode.value, request.question, passages=request.passages, thought=request.thought, exchanges=request.exchanges)
+        role = task.cot_role(request.cot) if request.mode is AnswerMode.COT else request.mode.value
+        messages = task.prompt(role, request.question, passages=request.passages, thought=request.thought, exchanges=request.exchanges)
         model, generation = await self._adapters.using(
-            request.adapter, lambda model: self._engine.generate(model, messages, _sampling(task, request.mode))
+            request.adapter, lambda model: self._engine.generate(model, messages, _sampling(task, request))
         )
         return _read(task, request, model, generation)
 
 
-def _sampling(task: Task, mode: AnswerMode) -> Sampling:
-    if mode is AnswerMode.COT:
+def _sampling(task: Task, request: AnswerRequest) -> Sampling:
+    if request.mode is AnswerMode.COT and request.cot is not CotForm.MULTITASK:  # where the rationale is a task of its own, the answer stands alone
         return Sampling(max_tokens=_REASONING_TOKENS + task.answer_tokens)
     return Sampling(max_tokens=task.answer_tokens, choices=task.choices)
 

@@ -10,13 +10,14 @@ from scripted_engine import ScriptedEngine
 
 from askback.contracts.client import TeacherClient
 from askback.contracts.errors import BudgetExceeded, InvalidInput
-from askback.contracts.records import HarvestRecord, HarvestStage, Prediction
+from askback.contracts.records import Example, HarvestRecord, HarvestStage, Prediction, Sample
 from askback.contracts.teacher import ChatReply, ChatRequest
 from askback.loop.config import RunConfig, parse_config
 from askback.loop.progress import Reporter
 from askback.loop.run import STAGES, Run
 from askback.loop.services import Services
 from askback.loop.store import RunStore
+from askback.tasks import prompts, task_named
 
 ROOT = Path(__file__).parents[2]
 RAW = {
@@ -123,6 +124,38 @@ async def test_a_budget_that_ends_stops_the_harvest_and_costs_no_row(tmp_path: P
     richer = make_run(tmp_path, services)
     await richer.until("harvest")
     assert richer.store.manifest("harvest")["counts"]["done"] == 106  # type: ignore[index]
+
+
+async def test_an_edited_prompt_asks_only_those_who_read_it_again(
+    tmp_path: Path, services: Services, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_run(tmp_path, services).until("tracks")
+    calls, template = len(engine.calls), prompts.template
+    monkeypatch.setattr(prompts, "template", lambda task, role: template(task, role) + (" Please." if role == "rewrite" else ""))
+    nobody = PoorTeacher(services.teacher, left=0)
+    run = make_run(tmp_path, replace(services, teacher=nobody))
+    await run.until("tracks")
+    assert (len(engine.calls) - calls, nobody.runs) == (106, set())
+    records = run.store.read_records("harvest.jsonl", HarvestRecord)
+    assert len(records) == 4 * 106
+    assert {record.prompt_version for record in records[3 * 106 :]} == {task_named("strategyqa").prompt_version("rewrite")}
+    await make_run(tmp_path, services).until("tracks")
+    assert len(engine.calls) - calls == 106
+
+
+@pytest.mark.parametrize(("form", "asked"), [("answer-first", "cot-answer-first"), ("multitask", "label")])
+async def test_a_form_of_cot_is_asked_as_it_was_trained(tmp_path: Path, services: Services, engine: ScriptedEngine, form: str, asked: str) -> None:
+    config = parse_config(RAW | {"tracks": {"cot": form}, "evaluate": {"conditions": ["base.cot"]}}, "t")
+    run = make_run(tmp_path, services, config=config)
+    await run.until("tracks")
+    before = len(engine.calls)
+    await run.until("evaluate")
+    sample = run.store.read_records("samples/dev.jsonl", Sample)[0]
+    expected = [message.model_dump() for message in task_named("strategyqa").prompt(asked, sample.question)]
+    assert expected in [[message.model_dump() for message in call[1]] for call in engine.calls[before:]]
+    trained = run.store.read_records("tracks/cot.jsonl", Example)[0]
+    question = next(s.question for s in run.store.read_records("samples/train.jsonl", Sample) if s.id == trained.sample_id)
+    assert trained.prompt == task_named("strategyqa").prompt(asked, question)
 
 
 async def test_a_teacher_reply_without_verdict_costs_its_row_only(tmp_path: Path, services: Services) -> None:

@@ -1,0 +1,35 @@
+"""Whether a clarifying question tells the answer that it should help to find."""
+
+import re
+
+from askback.contracts.records import Sample
+from askback.tasks import Task
+from askback.tasks.hotpotqa import normalize_answer
+
+_WORD = r"(?:yes|no|true|false)"
+_ALONE = rf"[\"'“*(]*{_WORD}\b(?!-)(?!\W*(?:or|/)\W*{_WORD}\b)"  # "yes or no?" names no side
+_TOLD = [
+    re.compile(rf"\b(?:answer|verdict|conclusion)\s*(?:(?:is|was|would be|should be|must be)\s*:?|[:=])\s*{_ALONE}", re.IGNORECASE),
+    re.compile(rf"\b(?:is|isn't)\s+the\s+(?:final\s+|correct\s+)?answer\s+{_ALONE}\W*[?.!]", re.IGNORECASE),
+    re.compile(rf"^\W*{_WORD}\s*[,.:;–—](?!\s*\d)", re.IGNORECASE),  # "Yes, but is a dog …?", yet not "No. 5"
+    re.compile(rf"[?!:(–—]\s*{_WORD}\W*$", re.IGNORECASE),  # "Is a dog …? Yes.", yet not "Dr. No?"
+]
+_CLOSED = {"yes", "no"}
+
+
+def leaks(task: Task, question: str, sample: Sample) -> bool:
+    """Whether `question` states a verdict or, for free answers, names the gold answer.
+
+    A bare "yes" is no verdict, since "Is … ?" is answered by it. A gold answer that stands in the dataset's own question, as
+    in comparisons, gives nothing away.
+    """
+    if any(pattern.search(question) for pattern in _TOLD):
+        return True
+    gold = normalize_answer(sample.answer)
+    if task.choices or gold in _CLOSED or not gold:
+        return False
+    return _stands_in(gold, question) and not _stands_in(gold, sample.question)
+
+
+def _stands_in(answer: str, text: str) -> bool:
+    return f" {answer} " in f" {normalize_answer(text)} "
