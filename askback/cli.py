@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from askback.contracts.client import api_key_in
 from askback.contracts.errors import BudgetExceeded, Conflict, InvalidInput, NotFound, ServiceError
 from askback.contracts.records import Draft
 from askback.contracts.student import AskRequest, ClarifyRequest, Resolver
@@ -198,8 +199,7 @@ def _stack_if_needed(reporter: Reporter) -> AbstractContextManager[None]:
 def _with_services(work: Callable[[Services], Coroutine[Any, Any, Result]], check: bool = True) -> Result:
     async def inner() -> Result:
         async with AsyncExitStack() as stack:
-            api_key = os.environ.get("ASKBACK_API_KEY", "").split(",")[0].strip()
-            services = await connect(stack, {**LocalSettings.of().urls(), **_named_elsewhere()}, api_key)
+            services = await connect(stack, {**LocalSettings.of().urls(), **_named_elsewhere()}, api_key_in(os.environ))
             if check:
                 await services.check()
             return await work(services)

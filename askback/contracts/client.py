@@ -17,6 +17,11 @@ Client = TypeVar("Client", bound="ServiceClient")
 LONGEST_CALL_S = 600.0  # a CPU engine with a full queue answers late; whoever wants less passes its own http client
 
 
+def api_key_in(environment: Mapping[str, str]) -> str:
+    """The key that a client sends: the first of those that the services ask for, in ASKBACK_API_KEY; empty for none."""
+    return environment.get("ASKBACK_API_KEY", "").split(",")[0].strip()
+
+
 class ServiceClient:
     """One service over HTTP."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from askback.contracts.client import LONGEST_CALL_S, RetrieverClient, TeacherClient
+from askback.contracts.client import LONGEST_CALL_S, RetrieverClient, TeacherClient, api_key_in
 from services.serving import serve
 from services.student.adapters import Adapters
 from services.student.app import create_app
@@ -30,7 +30,7 @@ def main() -> None:
         served_base=env.get("SERVED_BASE_MODEL", "student-base"),
         max_rank=int(env.get("MAX_LORA_RANK", "16")),
     )
-    key = env.get("ASKBACK_API_KEY", "").split(",")[0].strip()
+    key = api_key_in(env)
     resolvers = Resolvers(
         TeacherClient.at(env.get("TEACHER_URL", "http://127.0.0.1:8001"), api_key=key),
         RetrieverClient.at(env.get("RETRIEVER_URL", "http://127.0.0.1:8003"), api_key=key),

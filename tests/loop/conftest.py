@@ -90,8 +90,10 @@ async def services(tmp_path: Path, engine: ScriptedEngine) -> AsyncIterator[Serv
     runs = tmp_path / "runs"
     runs.mkdir()
     environment = {"TEACHER_CONFIG": str(ROOT / "configs" / "teacher.toml"), "ASKBACK_HOME": str(tmp_path / "var")}
-    teacher = TeacherClient(asgi(teacher_app(compose(environment))))
+    parts = compose(environment)
+    teacher = TeacherClient(asgi(teacher_app(parts)))
     retriever = RetrieverClient(asgi(retriever_app(Library(IndexStore(tmp_path / "index"), HashingEmbedder()))))
     adapters = Adapters(engine, root=runs, state=tmp_path / "student.json", base_model="Smol", served_base="student-base", max_rank=16)
     student = StudentClient(asgi(student_app(engine, adapters, Resolvers(teacher, retriever))))
     yield Services(teacher, student, retriever, FakeTrainer(runs, "Smol"), InlineEvaluator(runs))
+    await parts.closing.aclose()

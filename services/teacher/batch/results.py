@@ -17,6 +17,7 @@ from services.teacher.batch.rows import BatchRow, BatchRows
 from services.teacher.batch.upstream import BatchOffer
 from services.teacher.money.budget import Budget, Reservation
 from services.teacher.money.ledger import Entry, picodollars
+from services.teacher.upstream.entries import entry_of
 
 _AT_A_TIME = 100  # rows booked in one transaction, and worked on before other requests get their turn
 
@@ -116,19 +117,7 @@ class BatchResults:
 
 
 def _entry(job: BatchJob, row: BatchRow, completion: Completion, estimated: bool, problem: str) -> Entry:
-    return Entry(
-        created_at=completion.created_at,
-        run=job.run,
-        backend=job.backend,
-        model=completion.model,
-        request_hash=row.key,
-        kind="batch",
-        prompt_tokens=completion.prompt_tokens,
-        completion_tokens=completion.completion_tokens,
-        cost_usd=completion.cost_usd,
-        estimated=estimated,
-        problem=problem,
-    )
+    return entry_of(completion, run=job.run, backend=job.backend, request_hash=row.key, kind="batch", estimated=estimated, problem=problem)
 
 
 async def _chunks(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:

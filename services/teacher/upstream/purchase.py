@@ -16,6 +16,7 @@ from services.teacher.money.ledger import Entry
 from services.teacher.money.prices import Price
 from services.teacher.pacing.breaker import BreakerOpen
 from services.teacher.pacing.retry_after import backoff_s, retry_after_s
+from services.teacher.upstream.entries import entry_of
 from services.teacher.upstream.lane import Lane, Meters
 from services.teacher.upstream.order import Order
 from services.teacher.upstream.protocol import Lost, NotSent, Refused, Reply, TryFailed
@@ -93,9 +94,8 @@ class Purchaser:
         prompt, answer = (used.prompt, used.completion) if used else (0, 0)
         completion = Completion(reply.body, reply.completion.get("model") or self._spec.model, prompt, answer, usd, time.time())
         entry = self._entry(purpose, completion, estimated=used is None and usd > 0, problem=problem)
-        kept = (
-            keep(completion) if keep and not problem else None
-        )  # begins at once, so that answer and entry reach the disk in one go, the answer first
+        # Begins at once, so that answer and entry reach the disk in one go, the answer first.
+        kept = keep(completion) if keep and not problem else None
         try:
             await self._book(reservation, entry)
         finally:
@@ -112,19 +112,8 @@ class Purchaser:
         return self._entry(purpose, nothing, estimated=order.usd > 0, problem=str(error) or type(error).__name__)
 
     def _entry(self, purpose: Purpose, completion: Completion, *, estimated: bool, problem: str) -> Entry:
-        return Entry(
-            created_at=completion.created_at,
-            run=purpose.run,
-            backend=self._spec.name,
-            model=completion.model,
-            request_hash=purpose.request_hash,
-            kind="online",
-            prompt_tokens=completion.prompt_tokens,
-            completion_tokens=completion.completion_tokens,
-            cost_usd=completion.cost_usd,
-            estimated=estimated,
-            problem=problem,
-        )
+        purchase = {"run": purpose.run, "backend": self._spec.name, "request_hash": purpose.request_hash}
+        return entry_of(completion, **purchase, kind="online", estimated=estimated, problem=problem)
 
     async def _pause(self, failure: TryFailed, tries: int, ends: float) -> None:
         """Wait before the next try; a limit's Retry-After is waited out by the pace, for all calls at once."""
