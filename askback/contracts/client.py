@@ -9,11 +9,13 @@ import httpx
 from pydantic import BaseModel
 
 from askback.contracts import errors, evaluator, retriever, student, teacher, trainer
+from askback.contracts.connections import LentConnections
 from askback.contracts.records import Usage
 
 Response = TypeVar("Response", bound=BaseModel)
 Client = TypeVar("Client", bound="ServiceClient")
 
+_MOST_CONNECTIONS = 256
 LONGEST_CALL_S = 600.0  # a CPU engine with a full queue answers late; whoever wants less passes its own http client
 
 
@@ -33,9 +35,9 @@ class ServiceClient:
     @classmethod
     def at(cls: type[Client], base_url: str, timeout_s: float = LONGEST_CALL_S, api_key: str = "") -> Client:
         """Client for the service at `base_url`, such as `http://127.0.0.1:8002`, with the key that it asks for."""
-        limits = httpx.Limits(max_connections=256)
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        return cls(httpx.AsyncClient(base_url=base_url, headers=headers, timeout=httpx.Timeout(timeout_s, connect=5.0), limits=limits))
+        timeout, connections = httpx.Timeout(timeout_s, connect=5.0), LentConnections(_MOST_CONNECTIONS)
+        return cls(httpx.AsyncClient(base_url=base_url, headers=headers, timeout=timeout, transport=connections))
 
     async def __aenter__(self: Client) -> Client:
         return self

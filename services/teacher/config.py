@@ -66,8 +66,9 @@ class OpenAISpec(_Spec):
     """Tries of one request. A 429 is no try: it is waited out until the deadline."""
     requests_per_minute: Limit | None = None
     tokens_per_minute: Limit | None = None
-    max_concurrency: int = Field(default=64, ge=1, le=4096)
-    """Calls under way at a time; fewer while the upstream answers 429."""
+    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    """Calls under way at a time from the first one on, fewer while the upstream answers 429. Where none is given it is found
+    by trying, from 4 to 64."""
     price_per_million_prompt_usd: Dollars | None = None
     price_per_million_completion_usd: Dollars | None = None
     """Both or neither. Without them the price is looked up by address and model."""

@@ -1,17 +1,20 @@
 """How many calls may be under way at once, found by trying."""
 
 _MODEST = 4
+_CEILING = 64
 _DECREASE = 0.7
 
 
 class AdaptiveLimit:
-    """Starts modestly and doubles each round until the first refusal (429). From then on a refusal takes off 30 %, and as many
-    successes in a row as the limit is high add 1. It grows only while calls use it up, or it would say nothing.
+    """Starts at what the user vouches for, else at 4, and doubles each round until the first refusal (429). From then on a
+    refusal takes off 30 %, and as many successes in a row as the limit is high add 1. It grows only while calls use it up, or
+    it would say nothing.
     """
 
-    def __init__(self, ceiling: int) -> None:
-        self._ceiling = ceiling
-        self._value = min(_MODEST, ceiling)
+    def __init__(self, configured: int | None) -> None:
+        """`configured` is the ceiling, from which it starts; None starts at 4 and ends at 64."""
+        self._ceiling = configured or _CEILING
+        self._value = configured or _MODEST
         self._doubling = True
         self._successes = 0
         self._decreased_after = 0

@@ -38,7 +38,7 @@ class Pace:
         *,
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
-        max_concurrency: int,
+        max_concurrency: int | None,
         now: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:

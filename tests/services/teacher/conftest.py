@@ -95,7 +95,7 @@ def make_parts(backends_file: Path, database: Database) -> Callable[..., Parts]:
         built: dict[str, RecordedBackend | OpenAIBackend] = {name: RecordedBackend(name, recordings) for name in ("replay", "gold")}
         for spec in config.backends:
             if isinstance(spec, OpenAISpec) and spec.name in upstreams:
-                pace = Pace(requests_per_minute=None, tokens_per_minute=None, max_concurrency=64)
+                pace = Pace(requests_per_minute=None, tokens_per_minute=None, max_concurrency=None)
                 lane = Lane(spec.name, upstreams[spec.name], pace, Breaker(spec.name), metrics, spec.timeout_s)
                 built[spec.name] = OpenAIBackend(spec, price, Purchaser(spec, lane, budget, price, metrics, NoJitter()))
         backends = Backends(config, built, ActiveBackend(database, config))

@@ -42,7 +42,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def make(requests: float | None = None, tokens: float | None = None, most: int = 64) -> Pace:
+def make(requests: float | None = None, tokens: float | None = None, most: int | None = None) -> Pace:
     return Pace(requests_per_minute=requests, tokens_per_minute=tokens, max_concurrency=most, now=now)
 
 
