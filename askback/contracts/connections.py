@@ -5,6 +5,7 @@ more the more of them are open. Here a request takes the connection that was giv
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -14,7 +15,8 @@ class LentConnections(httpx.AsyncBaseTransport):
     """At most `most` connections to one host, opened as they are needed and kept until `aclose`."""
 
     def __init__(self, most: int) -> None:
-        self._tls = httpx.create_ssl_context()  # shared, since reading the certificates takes 20 ms
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody until the certificates are read
+        self._trusting = False
         self._turn = asyncio.Semaphore(most)
         self._free: list[httpx.AsyncHTTPTransport] = []
         self._opened: list[httpx.AsyncHTTPTransport] = []
@@ -22,7 +24,7 @@ class LentConnections(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; its connection comes back when the response was read or closed, or when sending failed."""
         await self._turn.acquire()
-        connection = self._free.pop() if self._free else self._open()
+        connection = self._free.pop() if self._free else self._open(request.url.scheme)
         try:
             response = await connection.handle_async_request(request)
         except BaseException:
@@ -37,7 +39,9 @@ class LentConnections(httpx.AsyncBaseTransport):
         for connection in self._opened:
             await connection.aclose()
 
-    def _open(self) -> httpx.AsyncHTTPTransport:
+    def _open(self, scheme: str) -> httpx.AsyncHTTPTransport:
+        if scheme == "https" and not self._trusting:  # reading the certificates takes 30 ms, which plain addresses need not wait for
+            self._tls, self._trusting = httpx.create_ssl_context(), True
         connection = httpx.AsyncHTTPTransport(verify=self._tls, limits=httpx.Limits(max_connections=1))
         self._opened.append(connection)
         return connection
