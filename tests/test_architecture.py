@@ -33,7 +33,7 @@ HOMES = {
     "supervisor": {"processes.py"},
     "huggingface_hub": {"huggingface_hub_push.py", "sentence_transformers_embedder.py"},
     "tokenizers": {"tokenizers_counter.py"},
-    "typer": {"cli.py"},
+    "typer": {"__init__.py", "asking.py", "folders.py", "stack.py", "stages.py", "tracks_group.py"},
     "rich": {"progress.py"},
 }
 VAGUE = {"utils", "util", "common", "helpers", "misc", "core_utils"}

@@ -95,3 +95,8 @@ def test_help_has_an_example(tmp_path: Path, command: str) -> None:
 def test_no_command_and_an_unknown_one(tmp_path: Path) -> None:
     assert askback(tmp_path).returncode == 2
     assert askback(tmp_path, "dance").returncode == 2
+
+
+def test_tracks_takes_a_configuration_or_a_command(tmp_path: Path) -> None:
+    assert_mistake(askback(tmp_path, "tracks", "--id", "x", "missing.toml"), "missing.toml: no such file")
+    assert_mistake(askback(tmp_path, "tracks", "push", "first", "me/tracks", HF_TOKEN=""), "HF_TOKEN")
