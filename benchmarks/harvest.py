@@ -25,15 +25,15 @@ _EXAMPLES = """examples:
   %(prog)s --peer-venv /tmp/curator              with a curator that is there already
 
 Ours is the loop's own harvest before the teacher service, both new at each round and on one core: a draft, the teacher's
-answer and a rewrite of each row, each record fsynced. The student is a fake which answers at once. Twice as many rows as
-calls are under way, so that the next draft is ready when a call ends; the calls are bounded by the teacher.
+answer and a rewrite of each row, each record fsynced. The student is a fake which answers at once. Half as many
+rows again as calls are under way, so that the next draft is ready when a call ends; the calls are bounded by the teacher.
 
 curator has that core to itself and asks for the same teacher's answers alone, with its limits on requests and tokens a
 minute lifted. Its start and the call that it sends when its model is set up are not in its seconds; that call is in its
 calls. The last line is JSON. Exit code: 0 when every claim holds, 1 when one does not, 2 without taskset or a second core.
 """
 _LONGEST_S = 1800.0
-_ROWS_PER_CALL = 2
+_ROWS_PER_CALL = 1.5
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def harvest_ours(scene: Scene, name: str, rows: int) -> Harvested:
     teacher = start_ours(scene.stage, [Backend(MODEL, f"{scene.upstream.url}/v1", [limit])], scene.stage.folder / f"{name}.sqlite")
     folder, result = scene.stage.folder / name, scene.stage.folder / f"{name}.json"
     calls, cpu_s = scene.upstream.calls(), teacher.process.cpu_s()
-    command = [sys.executable, "-m", "benchmarks.harvest_run", "--rows", str(rows), "--concurrency", str(_ROWS_PER_CALL * scene.concurrency)]
+    command = [sys.executable, "-m", "benchmarks.harvest_run", "--rows", str(rows), "--concurrency", str(int(_ROWS_PER_CALL * scene.concurrency))]
     command += ["--teacher", teacher.target.url, "--student", scene.student, "--folder", str(folder), "--result", str(result)]
     seen = _finished(scene.stage.start("harvest", command), result)
     cpu_s = teacher.process.cpu_s() - cpu_s
