@@ -85,7 +85,7 @@ def test_services_that_are_not_there_are_our_failure_and_named(tmp_path: Path) -
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "harvest", "tracks", "train", "evaluate", "report", "ask", "up"])
+@pytest.mark.parametrize("command", ["run", "harvest", "tracks", "train", "evaluate", "report", "estimate", "status", "view", "ask", "up"])
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     done = askback(tmp_path, command, "--help")
     assert done.returncode == 0

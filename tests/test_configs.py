@@ -7,7 +7,7 @@ import pytest
 
 from askback.loop.config import dump_toml, load_config, parse_config
 
-RUNS = sorted(path for path in (Path(__file__).parents[1] / "configs").glob("*.toml") if path.name != "teacher.toml")
+RUNS = sorted(path for path in (Path(__file__).parents[1] / "configs").glob("*.toml") if path.name not in {"teacher.toml", "engine.toml"})
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)

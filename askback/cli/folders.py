@@ -1,10 +1,11 @@
-"""Commands over a run that is there already: its traces in a page."""
+"""Commands over a run that is there already: where it stands, its traces in a page."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from askback.loop.status import status_of
 from askback.loop.store import RunStore
 from askback.viewer.server import serve_traces
 
@@ -28,6 +29,20 @@ def view(
     serve_traces(RunStore(RUNS, run_id), port, open_browser)
 
 
+def status(run_id: RunFolder, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show where a run stands, also while it is under way: its stages, what became of every row, what it cost, what failed.
+
+    Examples:
+
+      askback status first
+
+      watch askback status first
+    """
+    found = status_of(RunStore(RUNS, run_id))
+    typer.echo(found.model_dump_json(indent=1) if as_json else found.as_text())
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    app.command()(view)
+    for command in (status, view):
+        app.command()(command)

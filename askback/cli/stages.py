@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from askback.cli.folders import RUNS
+from askback.cli.options import ConfigFile, Data, Hint, KeepWrong, Limit, RetryErrors, RunId, Sampled, Teacher
 from askback.cli.services import stack_if_needed, with_services
 from askback.cli.tracks_group import TracksGroup, push_tracks
 from askback.contracts.errors import InvalidInput, ServiceError
@@ -17,17 +17,11 @@ from askback.loop.progress import Reporter
 from askback.loop.run import Run
 from askback.loop.store import RunStore
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's TOML file, such as configs/demo.toml.")]
-RunId = Annotated[str, typer.Option("--id", help="The run's id; an existing one is continued. Default: name and time.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder with the dataset's official files, in place of the configured one.")]
-Teacher = Annotated[str | None, typer.Option("--teacher", help="Backend of the teacher service: replay, gold, openai, ...")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many rows of each split.")]
-RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Try the harvest's failed rows again, and redo what follows.")]
-
 _TEXTS = {
     "report": "Run the whole loop, to the report. With the id of an earlier run, continue it.\n\nExamples:\n\n  askback run configs/demo.toml\n\n"
     "  askback run configs/strategyqa.toml --data DIR --teacher replay --limit 64 --id first",
-    "harvest": "Run up to the harvest: drafts, teacher's answers, rewrites.\n\nExample:\n\n  askback harvest configs/demo.toml --id first",
+    "harvest": "Run up to the harvest: drafts, teacher's answers, rewrites.\n\nExamples:\n\n  askback harvest configs/demo.toml --id first\n\n"
+    "  askback harvest configs/strategyqa.toml --data DIR --sampling uncertainty --hint",
     "tracks": "Run up to the training corpora.\n\nExample:\n\n  askback tracks configs/demo.toml --id first",
     "train": "Run up to the trained adapters.\n\nExample:\n\n  askback train configs/demo.toml --id first",
     "evaluate": "Run up to the predictions.\n\nExample:\n\n  askback evaluate configs/demo.toml --id first",
@@ -36,9 +30,17 @@ _TEXTS = {
 
 def _command_until(last: str) -> Callable[..., None]:
     def command(
-        config: ConfigFile, run_id: RunId = "", data: Data = None, teacher: Teacher = None, limit: Limit = None, retry_errors: RetryErrors = False
+        config: ConfigFile,
+        run_id: RunId = "",
+        data: Data = None,
+        teacher: Teacher = None,
+        limit: Limit = None,
+        sampling: Sampled = None,
+        hint: Hint = None,
+        keep_wrong: KeepWrong = None,
+        retry_errors: RetryErrors = False,
     ) -> None:
-        resolved = overridden(load_config(config), data, teacher, limit)
+        resolved = overridden(load_config(config), data, teacher, limit, keep_wrong=keep_wrong, hint=hint, sampling=sampling)
         run_id = run_id or f"{resolved.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _run(resolved, run_id, last, retry_errors=retry_errors)
 

@@ -89,10 +89,14 @@ def _error_of(answer: httpx.Response, name: str) -> errors.ServiceError:
 class TeacherClient(ServiceClient):
     name = "teacher"
 
-    async def chat(self, request: teacher.ChatRequest, run: str = "") -> teacher.ChatReply:
-        """One chat completion with its provenance, paid for by `run`; raises UpstreamRejected for a text that is not whole."""
+    async def chat(self, request: teacher.ChatRequest, run: str = "", *, fresh: bool = False) -> teacher.ChatReply:
+        """One chat completion with its provenance, paid for by `run`; raises UpstreamRejected for a text that is not whole.
+
+        `fresh` buys an answer even where one is cached, in whose place it is kept.
+        """
         started = time.perf_counter()
-        answer = await self.send("POST", "/v1/chat/completions", request, {"x-askback-run": run} if run else None)
+        headers = ({"x-askback-run": run} if run else {}) | ({"cache-control": "no-cache"} if fresh else {})
+        answer = await self.send("POST", "/v1/chat/completions", request, headers)
         body, header = answer.json(), answer.headers
         _check_whole(body["choices"][0], header.get("x-askback-backend", ""))
         used = body.get("usage") or {}
@@ -109,6 +113,7 @@ class TeacherClient(ServiceClient):
             cache=header.get("x-cache", ""),
             request_hash=header.get("x-askback-request-hash", ""),
             usage=usage,
+            answer_usd=float(header.get("x-askback-answer-usd", usage.cost_usd)),
         )
 
     async def record(self, request: teacher.RecordingsRequest) -> teacher.RecordingsResponse:
@@ -119,6 +124,14 @@ class TeacherClient(ServiceClient):
 
     async def activate(self, request: teacher.ActiveBackendRequest) -> teacher.BackendsResponse:
         return await self.call("PUT", "/v1/backends/active", teacher.BackendsResponse, request)
+
+    async def price(self, backend: str = "teacher", prompt_tokens: int = 1000, openai_model: str = "") -> teacher.PriceResponse:
+        """What tokens cost at `backend` in calls of `prompt_tokens`, or of `openai_model` at OpenAI's address; raises NotFound."""
+        query = httpx.QueryParams(backend=backend, prompt_tokens=prompt_tokens, model=openai_model)
+        return await self.call("GET", f"/v1/prices?{query}", teacher.PriceResponse)
+
+    async def cached(self, request: teacher.CachedRequest) -> teacher.CachedResponse:
+        return await self.call("POST", "/v1/cached", teacher.CachedResponse, request)
 
     async def submit_batch(self, request: teacher.BatchRequest) -> teacher.BatchState:
         return await self.call("POST", "/v1/batches", teacher.BatchState, request)

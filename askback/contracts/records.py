@@ -84,11 +84,27 @@ class Usage(Record):
     latency_s: float = 0.0
 
 
+class Probe(Record):
+    """One line of `samples/uncertainty.jsonl`: what the student said to a question that may be sampled, or `error`."""
+
+    sample_id: str
+    p_yes: float | None = None
+    """P(yes) / (P(yes) + P(no)) at the first answer token, for yes/no tasks."""
+    answers: list[str] = Field(default_factory=list)
+    """Sampled answers, normalised, for open tasks."""
+    uncertainty: float | None = None
+    """From 0 (sure) to 1."""
+    error: str | None = None
+    model: str = ""
+    prompt_version: str = ""
+
+
 class HarvestStage(StrEnum):
-    """The three steps of a row through the harvest."""
+    """The steps of a row through the harvest, in order. `hint` is a second try, made only where the first verdict differs from gold."""
 
     DRAFT = "draft"
     TEACHER = "teacher"
+    HINT = "hint"
     REWRITE = "rewrite"
 
 
@@ -107,6 +123,7 @@ class HarvestRecord(Record):
     request_hash: str = ""
     prompt_version: str = ""
     usage: Usage = Usage()
+    """Tokens and dollars of an answer as when it was bought; `cache` says whether it was now."""
 
 
 class Trace(Record):
@@ -117,6 +134,8 @@ class Trace(Record):
     reply: TeacherReply
     rewrite: str
     backend: str
+    hinted: bool = False
+    """Whether `reply` is the second one, given with the gold answer at hand (STaR's rationalization)."""
 
 
 class Example(Record):

@@ -8,6 +8,8 @@ from askback.contracts.records import Draft, Exchange, Passage, Record, Usage
 
 BASE = "base"
 """Name of the untrained student wherever an adapter is named."""
+STUDENT = "student"
+"""Name of the promoted adapter wherever a model is named."""
 
 
 class AnswerMode(StrEnum):
@@ -24,6 +26,8 @@ class Resolver(StrEnum):
 
     TEACHER = "teacher"
     RETRIEVER = "retriever"
+    BOTH = "both"
+    """Teacher and retriever side by side: each answer is the teacher's words and the passage."""
     GOLD = "gold"
     NONE = "none"
 
@@ -66,6 +70,10 @@ class AnswerRequest(QuestionRequest):
     """Reasoning to read before answering (mode `context`)."""
     exchanges: list[Exchange] = Field(default_factory=list)
     """Clarifying questions with their answers (mode `rewrite`)."""
+    temperature: float = Field(default=0, ge=0, le=2)
+    """0 writes the likeliest answer. `p_yes` does not depend on it."""
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Repeats a sampled answer where the engine can; None draws a new one each time."""
 
 
 class AnswerResponse(Record):
@@ -85,6 +93,26 @@ class AskRequest(QuestionRequest):
     """Read the answers as one block of facts (track `context`) instead of as a dialogue (track `dialogue`)."""
     run: str = Field(default="", max_length=128)
     """The run that pays for the teacher's answers."""
+    stream: bool = False
+    """Answer with server-sent events, one for each step: `draft` (ClarifyResponse), `answers` (AskAnswers), `final`
+    (AnswerResponse) and `done` (AskResponse), or `error` (AskError), after which nothing comes."""
+
+
+class AskAnswers(Record):
+    """What the student's questions got."""
+
+    exchanges: list[Exchange]
+    answered_by: str
+    """The teacher's backend, `retriever`, both joined by `+`, or `none`."""
+    usage: Usage
+
+
+class AskError(Record):
+    """Why a stream ends early: the body that the same error has as an answer of its own."""
+
+    error: str
+    """Name of the class in `contracts.errors`."""
+    detail: str
 
 
 class AskResponse(Record):
@@ -114,3 +142,36 @@ class AdaptersResponse(Record):
 class DefaultAdapterRequest(Record):
     name: str
     """Name of a loaded adapter, or `base`."""
+
+
+class EnginePhase(StrEnum):
+    """Whose turn the card is, as the student sees it."""
+
+    WAITING = "waiting"
+    """Another process has the card; the engine is to sleep, and may not have been seen asleep yet."""
+    WAKING = "waking"
+    AWAKE = "awake"
+    DRAINING = "draining"
+    """Requests under way finish before the engine goes to sleep."""
+    ASLEEP = "asleep"
+    """The engine said itself that it sleeps, and the student has given the card back."""
+
+
+class SleepRequest(Record):
+    holder: str = Field(min_length=1, max_length=200)
+    """Who asks for the card, in words for people, such as `job 3f2a`."""
+
+
+class WakeRequest(Record):
+    adapter: Adapter | None = None
+    """What to serve as soon as the engine is awake."""
+
+
+class EngineStatus(Record):
+    shared: bool
+    """Whether the card is shared with the trainer (GPU_LOCK is set)."""
+    phase: EnginePhase
+    holder: str = ""
+    """Who asked for the card last, while the engine sleeps for it."""
+    detail: str = ""
+    """What went wrong last, in one line; empty when nothing did."""

@@ -29,6 +29,9 @@ class ChatReply(Record):
     """`hit`, `miss` or `coalesced`."""
     request_hash: str
     usage: Usage
+    """What this very request took: no dollars for an answer out of the cache."""
+    answer_usd: float = 0.0
+    """What the answer cost when it was bought."""
 
 
 class Recording(Record):
@@ -92,6 +95,33 @@ class BudgetState(Record):
     spent_usd: float
     reserved_usd: float
     """What calls under way could cost at most."""
+
+
+class PriceResponse(Record):
+    """What tokens cost in calls of a given prompt size. Dollars are null where the price is not known."""
+
+    backend: str
+    """The backend that was asked for; empty for the price of a model at OpenAI's own address."""
+    model: str
+    prompt_usd_per_million: float | None
+    """What is charged for each call as such is spread over its prompt."""
+    completion_usd_per_million: float | None
+    batch_factor: float | None
+    """What a batch costs of that, such as 0.5; null where no batches are offered."""
+
+
+class CachedRequest(Record):
+    """Which of these requests would be answered without a purchase?"""
+
+    model: str = "teacher"
+    """Backend to ask; `teacher` means the active one. Its fallbacks do not count."""
+    requests: list[dict[str, Any]] = Field(max_length=1000)
+    """Bodies as for /v1/chat/completions; their own `model` is not read."""
+
+
+class CachedResponse(Record):
+    cached: list[bool]
+    """For each request in order, whether its answer is in the cache, or recorded for a backend of kind `replay` or `gold`."""
 
 
 class UsageRow(Record):

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from askback.contracts.errors import InvalidInput, UpstreamUnavailable
 from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
-from askback.contracts.records import HarvestRecord, Sample
+from askback.contracts.records import HarvestRecord, Probe, Sample
 from askback.contracts.student import BASE, DefaultAdapterRequest
-from askback.loop import data_card, promote, tracks
+from askback.loop import data_card, promote, tracks, uncertainty
 from askback.loop.config import RunConfig, dump_toml, load_config
 from askback.loop.evaluate import evaluate, load_adapters
 from askback.loop.harvest import counts_of, harvest, rows_of, versions_of
 from askback.loop.passages import attach_passages
 from askback.loop.progress import Reporter
 from askback.loop.recordings import prepare_teacher
-from askback.loop.sample import draw
+from askback.loop.sample import draw, draw_pool, least_certain
 from askback.loop.score import score
 from askback.loop.services import Services
 from askback.loop.store import RunStore
@@ -69,21 +69,28 @@ class Run:
 
     async def _sample(self) -> tuple[list[str], dict[str, object]]:
         task, config = task_named(self.config.task), self.config
-        train_samples, dev = draw(task, config.data, config.seed)
+        by_uncertainty = config.data.sampling == "uncertainty"
+        train_samples, dev = (draw_pool if by_uncertainty else draw)(task, config.data, config.seed)
         if config.harvest.retrieve:
             train_samples, dev = await attach_passages(config, task, [train_samples, dev], self.services.retriever, self.reporter)
-        files = ["samples/train.jsonl", "samples/dev.jsonl"]
+        files, asked = ["samples/train.jsonl", "samples/dev.jsonl"], dict[str, object]()
+        if by_uncertainty:
+            probes = await uncertainty.ask_all(config, task, train_samples, self.services.student, self.store, self.reporter)
+            known = {probe.sample_id: probe.uncertainty for probe in probes if probe.uncertainty is not None}
+            train_samples = least_certain(task, train_samples, config.data.train, config.seed, known)
+            asked = {uncertainty.FILE: {"asked": len(probes), "failed": len(probes) - len(known)}}
         counts = {name: self.store.write_records(name, samples) for name, samples in zip(files, (train_samples, dev), strict=True)}
-        return files, dict(counts)
+        return [*files, *asked], counts | asked
 
     async def _harvest(self) -> tuple[list[str], dict[str, object]]:
         samples, file = self._samples("train"), "harvest.jsonl"
         await prepare_teacher(self.config, [*samples, *self._samples("dev")], self.services.teacher)
         task = task_named(self.config.task)
-        rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors, versions_of(task))
+        versions = versions_of(task, self.config.harvest.hint)
+        rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors, versions)
         with self.reporter.bar("harvest", len(rows)) as bar, self.store.appender(file) as kept:
             await harvest(self.config.harvest, task, rows, self.services, kept.append, bar, self.store.run_id)
-        counts = counts_of(rows) | {"prompts": versions_of(task)}
+        counts = counts_of(rows) | {"prompts": versions}
         self.reporter.say(f"  {counts['done']} of {counts['rows']} rows harvested, {counts['failed']} failed, ${counts['cost_usd']:.4f}")
         if not counts["done"]:
             first = next(record.error for row in rows for record in row.records.values() if record.error)
@@ -94,7 +101,8 @@ class Run:
         records = self.store.read_records("harvest.jsonl", HarvestRecord)
         corpus = tracks.make(self.config, self._samples("train"), self._samples("dev"), records, counter_for(await self._base_model_folder()))
         files = tracks.write(self.store, corpus)
-        card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files))
+        sampled = uncertainty.facts(self.config.data, self._samples("train"), self.store.read_records(uncertainty.FILE, Probe))
+        card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files), sampled)
         self.store.write_json("tracks/data_card.json", card)
         self.store.write_text("tracks/README.md", data_card.markdown(card))
         for step in corpus.steps:
@@ -155,9 +163,9 @@ class Run:
     def _edited(self) -> tuple[str, ...]:
         """The stages to do again since a prompt file that the harvest reads was edited; what did not read it is not asked again."""
         manifest = self.store.manifest("harvest")
-        now = {str(stage): version for stage, version in versions_of(task_named(self.config.task)).items()}
+        now = {str(stage): version for stage, version in versions_of(task_named(self.config.task), self.config.harvest.hint).items()}
         then = manifest["counts"].get("prompts", now) if manifest else now
-        changed = [version for stage, version in now.items() if then[stage] != version]
+        changed = [version for stage, version in now.items() if then.get(stage) != version]
         if not changed:
             return ()
         self.reporter.say(f"edited since the harvest: {', '.join(changed)}; the steps that read it are done again")

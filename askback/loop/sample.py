@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from askback.contracts.records import Sample
@@ -10,6 +10,8 @@ from askback.loop.config import DataConfig
 from askback.tasks import Task
 from askback.tasks.datafile import load_local
 from askback.tasks.hub import load_hub
+
+Strata = Mapping[str, list[Sample]]
 
 
 def stratum(task: Task, sample: Sample) -> str:
@@ -19,25 +21,62 @@ def stratum(task: Task, sample: Sample) -> str:
 
 def stratified(task: Task, samples: Sequence[Sample], size: int, seed: int) -> list[Sample]:
     """`size` samples with every stratum in its own proportion (largest remainder), in shuffled order."""
-    size = min(size, len(samples))
     generator = random.Random(seed)  # noqa: S311
-    strata: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        strata[stratum(task, sample)].append(sample)
-    shares = {name: size * len(members) / len(samples) for name, members in strata.items()}
-    counts = {name: int(share) for name, share in shares.items()}
-    by_remainder = sorted(shares, key=lambda name: (counts[name] - shares[name], name))
-    for name in by_remainder[: size - sum(counts.values())]:
-        counts[name] += 1
+    strata = _strata(task, samples)
+    counts = _counts(strata, size)
     chosen = [sample for name in sorted(strata) for sample in generator.sample(strata[name], counts[name])]
     generator.shuffle(chosen)
     return chosen
 
 
+def least_certain(task: Task, samples: Sequence[Sample], size: int, seed: int, uncertainty: Mapping[str, float]) -> list[Sample]:
+    """As `stratified`, with the samples of the largest `uncertainty` (by id) of each stratum; the seed decides between equals.
+
+    Samples without a known uncertainty come last.
+    """
+    generator = random.Random(seed)  # noqa: S311
+    strata = _strata(task, samples)
+    counts = _counts(strata, size)
+    chosen: list[Sample] = []
+    for name in sorted(strata):
+        members = generator.sample(strata[name], len(strata[name]))
+        chosen += sorted(members, key=lambda sample: -uncertainty.get(sample.id, -1.0))[: counts[name]]
+    generator.shuffle(chosen)
+    return chosen
+
+
+def _strata(task: Task, samples: Sequence[Sample]) -> Strata:
+    strata: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        strata[stratum(task, sample)].append(sample)
+    return strata
+
+
+def _counts(strata: Strata, size: int) -> dict[str, int]:
+    """Samples to take of each stratum, `size` in all, or all that there are."""
+    everything = sum(map(len, strata.values()))
+    size = min(size, everything)
+    shares = {name: size * len(members) / everything for name, members in strata.items()}
+    counts = {name: int(share) for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: (counts[name] - shares[name], name))
+    for name in by_remainder[: size - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
 def draw(task: Task, data: DataConfig, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """(train, dev) of the configured sizes, from local files or the hub."""
-    if data.path:
-        train, dev = (load_local(task, Path(data.path), split) for split in ("train", "dev"))
-    else:
-        train, dev = load_hub(task, seed)
+    """(train, dev) of the configured sizes, from local files or the hub, whatever `data.sampling` is."""
+    train, dev = _load(task, data, seed)
     return stratified(task, train, data.train, seed), stratified(task, dev, data.dev, seed)
+
+
+def draw_pool(task: Task, data: DataConfig, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """(pool, dev), where the pool holds the `data.pool` training questions that the student is asked about; 0 takes all."""
+    train, dev = _load(task, data, seed)
+    return stratified(task, train, data.pool or len(train), seed), stratified(task, dev, data.dev, seed)
+
+
+def _load(task: Task, data: DataConfig, seed: int) -> tuple[list[Sample], list[Sample]]:
+    if not data.path:
+        return load_hub(task, seed)
+    return load_local(task, Path(data.path), "train"), load_local(task, Path(data.path), "dev")

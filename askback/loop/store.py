@@ -64,11 +64,19 @@ class RunStore:
     def read_records(self, name: str, kind: type[R]) -> list[R]:
         """All lines of a JSONL file; a torn last line (a crash while appending) is cut off the file."""
         path = self.path(name)
-        if not path.exists():
+        if path.exists():
+            self._cut_torn_line(path)
+        return self.peek_records(name, kind)
+
+    def peek_records(self, name: str, kind: type[R]) -> list[R]:
+        """As `read_records`, and writes nothing: a torn last line, which another process may be writing now, is passed over."""
+        path = self.path(name)
+        try:
+            lines = path.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
             return []
-        self._cut_torn_line(path)
         records = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
+        for number, line in enumerate(lines, 1):
             try:
                 records.append(kind.model_validate_json(line))
             except ValidationError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Passage, Sample
+from askback.tasks.shared_words import longest_shared_run, weight
 from askback.tasks.task import Task
 
 _EVIDENCE = re.compile(r"^\s*Evidence\s*:\s*(?P<facts>.*)$", re.IGNORECASE | re.MULTILINE)
@@ -67,10 +68,28 @@ class HotpotQA(Task):
     def render_gold(self, sample: Sample) -> str:
         if not sample.facts:
             raise InvalidInput(f"row {sample.id} has no `supporting_facts` in its `context`, so the gold teacher has nothing to answer with")
-        titles = {title for title, _ in sample.supporting_facts}
-        about = [max((title for title in titles if fact.startswith(f"{title}: ")), key=len) for fact in sample.facts]
-        steps = [f"Q{i}. Which page mentions {title}?\n{fact}" for i, (title, fact) in enumerate(zip(about, sample.facts, strict=True), 1)]
+        asked: dict[str, list[str]] = {}
+        for fact in sample.facts:
+            asked.setdefault(_lead(sample, fact), []).append(fact)
+        steps = ["\n".join([f"Q{i}. Which page mentions {lead}?", *facts]) for i, (lead, facts) in enumerate(asked.items(), 1)]
         return "\n".join([*steps, f"Final answer: {sample.question}", f"The answer is {sample.answer}."])
+
+
+def _lead(sample: Sample, fact: str) -> str:
+    """What of `sample` leads to `fact`: words that the question and the fact share, else another page that the fact names, else its own.
+
+    A lead that would tell the answer is passed over while there is another.
+    """
+    titles = sorted({title for title, _ in sample.supporting_facts}, key=len, reverse=True)
+    own = next(title for title in titles if fact.startswith(f"{title}: "))
+    shared = longest_shared_run(sample.question, fact)
+    others = [title for title in titles if title != own and _stands_in(title, fact)]
+    wanted = [shared] * (weight(shared) > 1) + others + [own] + [shared] * bool(shared)
+    return next((lead for lead in wanted if _stands_in(lead, sample.question) or not _stands_in(sample.answer, lead)), own)
+
+
+def _stands_in(part: str, text: str) -> bool:
+    return f" {normalize_answer(part)} " in f" {normalize_answer(text)} "
 
 
 def _facts(passages: list[Passage], supporting: list[tuple[str, int]]) -> list[str]:

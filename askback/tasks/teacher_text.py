@@ -1,7 +1,7 @@
-"""Parse a teacher's reply: `Q1. question`, its answer, ..., `Final answer: question`, `The answer is X.`
+"""Parse a teacher's reply: `Q1. question`, its answer, ..., `THOUGHT: steps`, `The answer is X.`
 
-This is also the form of GPT-4's least-to-most recordings. A free chain of thought that ends in `the answer is X` is
-read as one thought without exchanges.
+Without a THOUGHT, and with a line `Final answer: question` before the verdict, this is also the form of GPT-4's least-to-most
+recordings. A free chain of thought that ends in `the answer is X` is read as one thought without exchanges.
 """
 
 import re
@@ -11,12 +11,13 @@ from askback.contracts.errors import UpstreamRejected
 from askback.contracts.records import Exchange, TeacherReply
 
 _QUESTION = re.compile(r"^\s*Q\d+[.:)]\s*(?P<question>.+?)\s*$")
+_THOUGHT = re.compile(r"^[\s*#]*thought[\s*]*:[\s*]*(?P<text>.*)$", re.IGNORECASE)  # also in Markdown's bold or as its heading
 _FINAL = re.compile(r"^\s*Final answer\s*:", re.IGNORECASE)
 _VERDICT = re.compile(r"\b(?:so\s+)?(?:the|final)\s+answer(?:\s+is|\s*:)", re.IGNORECASE)
 
 
 def parse(text: str, parse_answer: Callable[[str], str | None]) -> TeacherReply:
-    """Split `text`; the verdict and all that follows it stay out of the thought.
+    """Split `text`; the thought is the answers and then the steps, without the verdict and all that follows it.
 
     Raises UpstreamRejected when no verdict is found.
     """
@@ -24,18 +25,19 @@ def parse(text: str, parse_answer: Callable[[str], str | None]) -> TeacherReply:
     answer = parse_answer(tail)
     if answer is None:
         raise UpstreamRejected(f"the teacher's reply has no verdict: {text.strip()[-120:]!r}")
-    exchanges = _exchanges(body)
-    thought = " ".join(e.answer for e in exchanges) if exchanges else _without_lead(body)
+    exchanges, steps = _sections(body)
+    thought = _joined([*(exchange.answer for exchange in exchanges), steps]) if exchanges else _without_lead(body)
     return TeacherReply(exchanges=exchanges, thought=thought, answer=answer, text=text)
 
 
 def answers(text: str, parse_answer: Callable[[str], str | None]) -> list[str]:
     """What a student may read of a reply: the answers to the questions, else the free thought. Never the verdict.
 
+    Beside answers, the steps under THOUGHT are left out, since they argue towards the verdict.
     Answers to questions need no verdict behind them. A free thought without one raises UpstreamRejected, since there is no
     telling where its conclusion begins.
     """
-    exchanges = _exchanges(_split_at_verdict(text)[0])
+    exchanges, _ = _sections(_split_at_verdict(text)[0])
     return [exchange.answer for exchange in exchanges] or [parse(text, parse_answer).thought]
 
 
@@ -51,16 +53,28 @@ def _split_at_verdict(text: str) -> tuple[str, str]:
     return text, text
 
 
-def _exchanges(body: str) -> list[Exchange]:
+def _sections(body: str) -> tuple[list[Exchange], str]:
+    """(questions with their answers, the steps). A line belongs to the question or THOUGHT before it; what precedes both, to neither."""
     found: list[tuple[str, list[str]]] = []
+    steps: list[str] = []
+    lines: list[str] = []
     for line in body.splitlines():
-        if match := _QUESTION.match(line):
-            found.append((match["question"], []))
-        elif found and line.strip():
-            found[-1][1].append(line.strip())
-    return [Exchange(question=question, answer=" ".join(answer)) for question, answer in found if answer]
+        if asked := _QUESTION.match(line):
+            lines = []
+            found.append((asked["question"], lines))
+        elif opened := _THOUGHT.match(line):
+            lines = steps
+            lines.append(opened["text"])
+        else:
+            lines.append(line)
+    exchanges = [Exchange(question=question, answer=_joined(answer)) for question, answer in found if _joined(answer)]
+    return exchanges, _joined(steps)
+
+
+def _joined(lines: list[str]) -> str:
+    return " ".join(line.strip() for line in lines if line.strip())
 
 
 def _without_lead(body: str) -> str:
-    """Free reasoning on one line, without a leading `Yes,` or `No,` that would give the verdict away."""
-    return re.sub(r"^\s*(?:yes|no)\b[,.:;]?\s*", "", " ".join(body.split()), flags=re.IGNORECASE)
+    """Free reasoning on one line, without a leading `THOUGHT:`, and without a `Yes,` or `No,` that would give the verdict away."""
+    return re.sub(r"^\s*(?:[*#\s]*thought[*\s]*:[*\s]*)?(?:(?:yes|no)\b[,.:;]?\s*)?", "", " ".join(body.split()), flags=re.IGNORECASE)

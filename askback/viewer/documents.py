@@ -40,7 +40,8 @@ def line(row: TraceRow) -> dict[str, Any]:
         "p_yes": p_yes(row),
         "teacher": {"answer": answer_of(row, HarvestStage.TEACHER), "right": row.teacher_right},
         "rewrite": {"answer": answer_of(row, HarvestStage.REWRITE), "right": row.rewrite_right},
-        "backend": row.latest[HarvestStage.TEACHER].backend if HarvestStage.TEACHER in row.latest else "",
+        "backend": row.taught.backend,
+        "hint": row.hint,
         "cost_usd": cost(row),
         "tokens": tokens(row),
         "latency_s": latency(row),
@@ -50,8 +51,9 @@ def line(row: TraceRow) -> dict[str, Any]:
 def whole(row: TraceRow) -> dict[str, Any]:
     """One row with everything: the line, the sample's annotations, each stage's output and price, and why it is where it is."""
     draft = row.latest[HarvestStage.DRAFT].draft if HarvestStage.DRAFT in row.latest else None
-    reply = row.latest[HarvestStage.TEACHER].reply if HarvestStage.TEACHER in row.latest else None
-    sample = row.sample
+    reply, sample = row.taught.reply, row.sample
+    hint = row.latest.get(HarvestStage.HINT)
+    other = row.latest[HarvestStage.TEACHER] if row.hint == "used" else hint
     return line(row) | {
         "why": why(row),
         "tracks": list(row.tracks),
@@ -64,6 +66,8 @@ def whole(row: TraceRow) -> dict[str, Any]:
         "exchanges": [exchange.model_dump() for exchange in reply.exchanges] if reply else [],
         "thought": reply.thought if reply else None,
         "reply": reply.text if reply else None,
+        "other_reply": other.reply.text if other and other.reply else None,
+        "hint_error": hint.error if hint else None,
         "diff": difference(answer_of(row, HarvestStage.DRAFT), answer_of(row, HarvestStage.REWRITE)),
         "stages": [_stage(row.latest[stage]) for stage in HarvestStage if stage in row.latest],
         "earlier": [_stage(record) for record in row.earlier],

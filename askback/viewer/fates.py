@@ -15,7 +15,7 @@ AGREEMENT = "teacher agrees with gold"
 """The filter of the data card that can be judged again from the trace alone."""
 
 STEPS = (HarvestStage.DRAFT, HarvestStage.TEACHER, HarvestStage.REWRITE)
-"""The stages that every row goes through, in order."""
+"""The stages that every row goes through, in order; a second try is made of some."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def selection_of(store: RunStore, unchanged: Unchanged) -> Selection:
 def fate_of(sample_id: str, latest: Mapping[HarvestStage, HarvestRecord], teacher_right: bool | None, selection: Selection) -> Fate:
     """The row's fate from its last record of each stage. An error counts before all else, a track before a recorded reason."""
     for stage, record in latest.items():
-        if record.error:
+        if record.error and stage in STEPS:
             return Fate("failed", stage)
     if sample_id in selection.tracks:
         return Fate("kept")

@@ -2,7 +2,7 @@
 import { count, detail, el, judged, marked, money } from "/row.js";
 
 const BLOCK = 100, HEIGHT = 34, AHEAD = 12, LOOK_AGAIN_MS = 4000;
-const FILTERS = { status: "Status", teacher: "Teacher", draft: "Draft", rewrite: "Rewrite", backend: "Backend", gold: "Gold answer" };
+const FILTERS = { status: "Status", teacher: "Teacher", draft: "Draft", rewrite: "Rewrite", hint: "Hinted second try", backend: "Backend", gold: "Gold answer" };
 const ORDER = ["kept", "dropped", "failed", "pending", "right", "wrong"];
 const COLUMNS = [["index", "#"], ["question", "Question"], ["gold", "Gold"], ["draft", "Draft"], ["p_yes", "P(yes)"], ["teacher", "Teacher"],
   ["rewrite", "Rewrite"], ["status", "Status"], ["cost", "Cost"], ["latency", "Seconds"]];

@@ -24,8 +24,7 @@ def _status(row: TraceRow) -> tuple[str, ...]:
 
 
 def _backend(row: TraceRow) -> tuple[str, ...]:
-    record = row.latest.get(HarvestStage.TEACHER)
-    return (record.backend or "none",) if record else ("none",)
+    return (row.taught.backend or "none",) if HarvestStage.TEACHER in row.latest else ("none",)
 
 
 FILTERS: dict[str, Callable[[TraceRow], tuple[str, ...]]] = {
@@ -35,6 +34,7 @@ FILTERS: dict[str, Callable[[TraceRow], tuple[str, ...]]] = {
     "rewrite": lambda row: _verdict(row.rewrite_right),
     "gold": lambda row: (row.sample.answer,),
     "backend": _backend,
+    "hint": lambda row: (row.hint,) if row.hint else (),
 }
 """The values of a row by filter; a row passes when one of them is asked for."""
 
@@ -61,8 +61,8 @@ def p_yes(row: TraceRow) -> float | None:
 
 
 def answer_of(row: TraceRow, stage: HarvestStage) -> str | None:
-    """The answer that a stage gave; None where it gave none."""
-    record = row.latest.get(stage)
+    """The answer that a stage gave; None where it gave none. The teacher's is that of the reply which counts."""
+    record = row.taught if stage is HarvestStage.TEACHER else row.latest.get(stage)
     if record is None:
         return None
     return record.draft.answer if record.draft else record.reply.answer if record.reply else record.rewrite

@@ -62,13 +62,20 @@ function draftPart(row) {
     ...(row.questions.length ? [listed(row.questions)] : [paragraph("No clarifying question.", "soft")])];
 }
 
+const HINTS = {
+  used: "The second try, with the gold answer as a hint, in place of the first reply.",
+  "not used": "A second try with the gold answer as a hint did not come to it; this is the first reply.",
+};
+
 function teacherPart(row) {
   if (row.teacher.answer === null) return [];
   const exchanges = row.exchanges.map((one) => el("li", {}, el("span", { class: "asked" }, marked(one.question)), el("br"), marked(one.answer)));
-  return [heading("Teacher" + (row.backend ? ` (${row.backend})` : "")),
+  const other = row.hint === "used" ? "First reply, without the hint" : "Second reply, with the hint";
+  return [heading("Teacher" + (row.backend ? ` (${row.backend})` : "")), ...(row.hint ? [paragraph(HINTS[row.hint], "soft")] : []),
+    ...(row.hint_error ? [paragraph("hint: " + row.hint_error, "error")] : []),
     ...(exchanges.length ? [el("ol", {}, ...exchanges)] : []),
     el("dl", {}, el("dt", {}, "Thought"), el("dd", {}, marked(row.thought)), el("dt", {}, "Verdict"), el("dd", {}, judged(row.teacher))),
-    folded("Reply as it came", paragraph(row.reply))];
+    folded("Reply as it came", paragraph(row.reply)), ...(row.other_reply ? [folded(other, paragraph(row.other_reply))] : [])];
 }
 
 function rewritePart(row) {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import HarvestRecord, HarvestStage, Sample
+from askback.loop.harvest import Row, rows_of
 from askback.loop.store import RunStore
 from askback.tasks import task_named
 from askback.viewer.fates import STEPS, Fate, Selection, fate_of, selection_of
@@ -21,9 +22,13 @@ class TraceRow:
     """Place in the sample, from 0."""
     sample: Sample
     latest: Mapping[HarvestStage, HarvestRecord]
-    """The record that counts for each stage: the last one written."""
+    """The record that counts for each stage: the last one written, unless a stage before it was done again."""
     earlier: Sequence[HarvestRecord]
     """Records that a later try replaced."""
+    taught: HarvestRecord
+    """The record whose reply counts, the second try's where it came to gold; without a reply where there is none."""
+    hint: str
+    """`used` where the second try's reply counts, `not used` where there was one in vain, else empty."""
     draft_right: bool | None
     teacher_right: bool | None
     rewrite_right: bool | None
@@ -85,15 +90,19 @@ def _by_sample(path: Path) -> dict[str, list[HarvestRecord]]:
 
 def _row(index: int, sample: Sample, tries: Sequence[HarvestRecord], selection: Selection) -> TraceRow:
     task = task_named(sample.task)
-    latest = {record.stage: record for record in tries}
+    row = rows_of([sample], tries)[0]
+    latest = row.records
     # a stage that is not done reads as a record without outputs
-    draft, reply, rewrite = (latest.get(stage, HarvestRecord(sample_id=sample.id, stage=stage)) for stage in STEPS)
-    teacher_right = task.is_correct(reply.reply.answer, sample) if reply.reply else None
+    draft, first, rewrite = (latest.get(stage, HarvestRecord(sample_id=sample.id, stage=stage)) for stage in STEPS)
+    taught = row.taught if row.hinted else first
+    teacher_right = task.is_correct(taught.reply.answer, sample) if taught.reply else None
     return TraceRow(
         index=index,
         sample=sample,
         latest=latest,
-        earlier=[record for record in tries if record is not latest[record.stage]],
+        earlier=[record for record in tries if record is not latest.get(record.stage)],
+        taught=taught,
+        hint=_hint(row),
         draft_right=task.is_correct(draft.draft.answer, sample) if draft.draft else None,
         teacher_right=teacher_right,
         # a rewrite is free text where no answer was found in it, and is parsed as the evaluation does
@@ -102,6 +111,12 @@ def _row(index: int, sample: Sample, tries: Sequence[HarvestRecord], selection: 
         tracks=selection.tracks.get(sample.id, []),
         text="\n".join(_texts(sample, tries)).lower(),
     )
+
+
+def _hint(row: Row) -> str:
+    if HarvestStage.HINT not in row.records:
+        return ""
+    return "used" if row.hinted else "not used"
 
 
 def _texts(sample: Sample, tries: Sequence[HarvestRecord]) -> list[str]:

@@ -20,6 +20,7 @@ from askback.contracts.teacher import (
 )
 from services.serving import create_service
 from services.teacher.answers.cache import AnswerStore
+from services.teacher.answers.cached_routes import cached_router
 from services.teacher.answers.export import recordings_of
 from services.teacher.answers.recordings import Recordings
 from services.teacher.backends import Backends
@@ -30,6 +31,7 @@ from services.teacher.core import Teacher
 from services.teacher.description import describe_chat
 from services.teacher.money.budget import Budget
 from services.teacher.money.ledger import Ledger
+from services.teacher.money.price_routes import price_router
 from services.teacher.prometheus_metrics import PrometheusMetrics
 
 SETTLE_S = 8.0  # a stop this much slower is worth an answer that is paid for
@@ -63,7 +65,9 @@ def create_app(parts: Parts) -> ChatDoor:
     router = APIRouter(lifespan=lifespan)
     router.include_router(_backend_routes(parts.backends))
     router.include_router(_recording_routes(parts))
+    router.include_router(cached_router(parts.teacher.knows))
     router.include_router(_money_routes(parts))
+    router.include_router(price_router(parts.backends.priced))
     router.include_router(batch_router(parts.batches))
     app = create_service("teacher", router)
     describe_chat(app.openapi())

@@ -10,7 +10,7 @@ from services.teacher.answers.completion import Completion
 from services.teacher.answers.recorded_backend import RecordedBackend
 from services.teacher.config import ACTIVE_ALIAS, BackendSpec, OpenAISpec, TeacherConfig
 from services.teacher.flights import Emit
-from services.teacher.money.prices import Price
+from services.teacher.money.prices import Price, flat_price
 from services.teacher.request.asked import Asked
 from services.teacher.selection import ActiveBackend
 from services.teacher.upstream.order import order_of
@@ -23,6 +23,8 @@ class PaidBackend(Protocol):
     name: str
     missing: str
     """What keeps it from answering; empty when it can be asked."""
+    price: Price | None
+    """None when it is not known."""
 
     async def buy(self, asked: Asked, key: str, emit: Emit | None, keep: Keep | None) -> Completion:
         """A new answer, streamed to `emit` where given; see Purchaser.buy."""
@@ -34,14 +36,14 @@ class OpenAIBackend:
 
     def __init__(self, spec: OpenAISpec, price: Price | None, purchaser: Purchaser, missing: str = "") -> None:
         """`missing` says what keeps it from answering, such as a key that is not set."""
-        self.name, self.missing = spec.name, missing
-        self._spec, self._price, self._purchaser = spec, price, purchaser
+        self.name, self.missing, self.price = spec.name, missing, price
+        self._spec, self._purchaser = spec, purchaser
 
     async def buy(self, asked: Asked, key: str, emit: Emit | None, keep: Keep | None) -> Completion:
         """See PaidBackend."""
         if self.missing:
             raise UpstreamUnavailable(f"backend {self.name!r}: {self.missing}; set it and start the teacher again")
-        order = order_of(asked, self._spec, self._price, stream=emit is not None)
+        order = order_of(asked, self._spec, self.price, stream=emit is not None)
         return await self._purchaser.buy(order, Purpose(asked.run, key), emit, keep)
 
 
@@ -72,6 +74,12 @@ class Backends:
     def fallbacks(self, spec: BackendSpec) -> list[BackendSpec]:
         """Who is asked when `spec` has no answer, in order."""
         return [self._specs[name] for name in spec.fallback]
+
+    def priced(self, model: str) -> tuple[BackendSpec, Price | None]:
+        """The backend that `model` names with its price, None when that is not known; raises NotFound."""
+        spec = self.spec(model)
+        backend = self._built[spec.name]
+        return spec, flat_price(0, 0) if isinstance(backend, RecordedBackend) else backend.price
 
     def models(self) -> list[str]:
         """All that a request's `model` may be."""

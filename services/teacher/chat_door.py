@@ -137,7 +137,8 @@ def _headers(answer: Answer, identifier: bytes) -> Headers:
         (b"x-askback-request-hash", answer.request_hash.encode()),
     ]
     if answer.completion is not None:
-        headers.append((b"x-askback-cost-usd", b"%.10f" % answer.cost_usd if answer.cache == "miss" else b"0"))
+        bought = b"%.10f" % answer.completion.cost_usd
+        headers += [(b"x-askback-cost-usd", bought if answer.cache == "miss" else b"0"), (b"x-askback-answer-usd", bought)]
         if answer.cache == "hit":
             headers.append((b"age", b"%d" % max(0, int(time.time() - answer.completion.created_at))))
     return headers

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from askback.contracts.errors import InvalidInput
 
+OPENAI_URL = "https://api.openai.com/v1"
 ACTIVE_ALIAS = "teacher"  # the `model` that means the active backend, so no backend may have this name
 
 
@@ -55,7 +56,7 @@ class OpenAISpec(_Spec):
 
     kind: Literal["openai"]
     model: str = Field(min_length=1)
-    base_url: Annotated[str, AfterValidator(_http_url)] = "https://api.openai.com/v1"
+    base_url: Annotated[str, AfterValidator(_http_url)] = OPENAI_URL
     api_key_env: str = Field(default="", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
     """Environment variable that holds the key; empty for servers without keys."""
     timeout_s: float = Field(default=60.0, gt=0, le=3600)

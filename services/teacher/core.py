@@ -60,6 +60,18 @@ class Teacher:
         kept = self._fresh(self._recent.find(key), asked)
         return Answer(spec.name, key, "hit", kept) if kept is not None else None
 
+    async def knows(self, asked: Asked) -> bool:
+        """Whether the named backend itself, without its fallbacks, can answer from memory, store or recordings; nothing is bought.
+
+        Raises NotFound for an unknown model.
+        """
+        spec = self._backends.spec(asked.model)
+        backend = self._backends[spec.name]
+        if isinstance(backend, RecordedBackend):
+            return backend.has(asked)
+        key = request_key(spec.name, spec.model, asked.meaning)
+        return self._recent.find(key) is not None or await self._store.find(key) is not None
+
     async def ask(self, asked: Asked) -> Answer:
         """Answer from the named backend, else from its fallbacks in order.
 

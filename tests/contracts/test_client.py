@@ -57,3 +57,17 @@ async def test_an_unknown_error_answer_is_judged_by_its_status() -> None:
     http = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500, text="boom")), base_url="http://student")
     with pytest.raises(errors.UpstreamUnavailable, match="500"):
         await StudentClient(http).adapters()
+
+
+@pytest.mark.parametrize(("fresh", "sent"), [(False, None), (True, "no-cache")])
+async def test_a_fresh_answer_is_asked_for_by_cache_control(fresh: bool, sent: str | None) -> None:
+    seen: list[httpx.Request] = []
+    choice = {"message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"model": "m", "choices": [choice]})
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://teacher")
+    reply = await TeacherClient(http).chat(ChatRequest(messages=[Message(role="user", content="Q")]), "r1", fresh=fresh)
+    assert (reply.text, seen[0].headers.get("cache-control"), seen[0].headers["x-askback-run"]) == ("yes", sent, "r1")

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 sys.path += [str(TESTS / "services" / "student"), str(TESTS / "services" / "retriever")]
 
+from adapter_files import lora_bytes  # noqa: E402
 from hashing_embedder import HashingEmbedder  # noqa: E402
 from scripted_engine import ScriptedEngine  # noqa: E402
 
@@ -52,7 +52,7 @@ class FakeTrainer(TrainerClient):
         folder = self.runs / request.run_id / "adapters" / request.name
         folder.mkdir(parents=True, exist_ok=True)
         data = (self.runs / request.run_id / request.dataset).read_bytes()
-        (folder / "adapter_model.safetensors").write_bytes(sha256(data + request.name.encode()).digest())
+        (folder / "adapter_model.safetensors").write_bytes(lora_bytes(data + request.name.encode(), rank=16))
         (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": self.base_model, "r": 16}))
         losses = [LossPoint(step=i, loss=2.0 - 0.1 * i) for i in range(8)]
         (folder / "training.json").write_text(json.dumps({"losses": [point.model_dump() for point in losses]}))

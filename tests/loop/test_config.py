@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Condition
-from askback.loop.config import load_config, overridden, parse_config
+from askback.loop.config import dump_toml, load_config, overridden, parse_config
 
 RAW: dict[str, Any] = {
     "name": "t",
@@ -36,6 +37,10 @@ def test_conditions_are_read_from_names_and_written_back() -> None:
         ({"adapters": [{"name": "a", "track": "direct", "method": "dpo"}]}, "method dpo goes with track preference"),
         ({"adapters": [{"name": "a", "track": "direct", "recipe": {"epochs": -1}}]}, "epochs"),
         ({"data": {"train": 0}}, "data.train: "),
+        ({"data": {"sampling": "greedy"}}, "data.sampling: "),
+        ({"data": {"sampling": "uncertainty", "train": 20, "pool": 10}}, "pool: 10 rows to choose from are fewer than the 20 of `train`"),
+        ({"data": {"samples": 1}}, "data.samples: "),
+        ({"harvest": {"hint": "often"}}, "harvest.hint: "),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_field(change: dict[str, Any], message: str) -> None:
@@ -58,6 +63,31 @@ def test_overrides() -> None:
     config = overridden(parse_config(RAW, "t"), data=Path("/d"), teacher="gold", limit=7)
     assert (config.data.path, config.harvest.teacher, config.data.train, config.data.dev) == ("/d", "gold", 7, 7)
     assert overridden(config, limit=100).data.train == 7
+
+
+def test_overrides_of_the_harvests_options() -> None:
+    config = parse_config(RAW, "t")
+    assert overridden(config) == config
+    changed = overridden(config, keep_wrong=True, hint=True, sampling="uncertainty")
+    assert (changed.tracks.keep_wrong, changed.harvest.hint, changed.data.sampling) == (True, True, "uncertainty")
+    back = overridden(changed, keep_wrong=False, hint=False, sampling="stratified")
+    assert back == config
+    with pytest.raises(InvalidInput, match=r"the command line's options: data\.sampling: "):
+        overridden(config, sampling="greedy")
+
+
+@pytest.mark.parametrize(("task", "rows"), [("strategyqa", 2000), ("hotpotqa", 4000)])
+def test_the_sample_has_the_tasks_own_size_where_none_is_given(task: str, rows: int) -> None:
+    assert parse_config(RAW | {"task": task}, "t").data.train == rows
+    assert parse_config(RAW | {"task": task, "data": {"dev": 5}}, "t").data.train == rows
+    given = parse_config(RAW | {"task": task, "data": {"train": 7}}, "t")
+    assert given.data.train == 7
+    assert f"train = {rows}" in dump_toml(parse_config(RAW | {"task": task}, "t"))
+
+
+def test_the_resolved_configuration_survives_its_own_toml() -> None:
+    config = parse_config(RAW | {"task": "hotpotqa", "data": {"sampling": "uncertainty", "samples": 6}, "harvest": {"hint": True}}, "t")
+    assert parse_config(tomllib.loads(dump_toml(config)), "dump") == config
 
 
 def test_an_adapter_changes_single_fields_of_the_recipe() -> None:

@@ -51,13 +51,31 @@ def test_the_card_says_what_is_there(tmp_path: Path, traces: list[Trace]) -> Non
     assert card["tracks"]["dialogue"] == {"rows": 4, "questions": 2, "classes": {"no": 2, "yes": 2}}
     assert card["accounts"] == {"sampled": 3, "kept": 2, "dropped": {"teacher_disagrees": 1}, "failed": 0, "pending": 0}
     assert (card["seed"], card["source"], card["licence"]["id"]) == (7, "tasksource/strategy-qa", "mit")
-    assert card["cost"]["teacher"] == {"records": 6, "prompt_tokens": 180, "completion_tokens": 54, "usd": 0.12}
-    assert card["cost"]["total"]["usd"] == 0.12 and card["cost"]["draft"]["usd"] == 0
+    assert card["cost"]["teacher"] == {"records": 6, "prompt_tokens": 180, "completion_tokens": 54, "cost_usd": 0.12}
+    assert card["cost"]["total"]["cost_usd"] == 0.12 and card["cost"]["draft"]["cost_usd"] == 0
     assert card["teacher_models"] == {"openai": {"gpt-x": 6}}
     assert card["harvest_prompts"] == {"draft": ["clarify-1"], "teacher": ["teacher-1"], "rewrite": ["rewrite-1"]}
     assert card["prompts"]["direct"] == task_named("strategyqa").prompt_version("direct")
     assert card["tokens"]["limits"] == {"direct": 256}
     json.dumps(card)
+
+
+def test_the_card_counts_second_tries(tmp_path: Path, traces: list[Trace]) -> None:
+    config, wrong = parse_config(RAW | {"harvest": {"hint": True}}, "t"), traces[2]
+    assert (wrong.sample.answer, wrong.reply.answer) == ("yes", "no")
+    paid = {"backend": "openai", "model": "gpt-x", "prompt_version": "hint-1", "usage": Usage(cost_usd=0.03)}
+    reply = wrong.reply.model_copy(update={"answer": "yes"})
+    hint = HarvestRecord(sample_id=wrong.sample.id, stage=HarvestStage.HINT, reply=reply, **paid)
+    first, again, rewrite = ([*harvested(wrong)][i] for i in (0, 2, 3))
+    records = [*(record for one in traces[:2] for record in harvested(one)), first, again, hint, rewrite]
+    store = RunStore(tmp_path / "runs", "r1")
+    corpus = tracks.make(config, [one.sample for one in traces], [], records, WordEstimate())
+    card = data_card.card(config, task_named(config.task), corpus, records, data_card.file_facts(store, tracks.write(store, corpus)))
+    assert card["hints"]["tried"] == card["hints"]["used"] == 1
+    assert card["cost"]["hint"] == {"records": 1, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.03}
+    assert card["harvest_prompts"]["hint"] == ["hint-1"]
+    assert card["teacher_models"] == {"openai": {"gpt-x": 6}}
+    assert "Second tries with the gold answer as a hint: 1; 1 of them in use" in data_card.markdown(card)
 
 
 def test_a_local_source_tells_no_path(tmp_path: Path, traces: list[Trace]) -> None:

@@ -19,13 +19,20 @@ from askback.tasks import task_named
 from askback.tasks.datafile import load_local, read_rows
 
 TASK, HOTPOT = task_named("strategyqa"), task_named("hotpotqa")
-OFF = TracksConfig(keep_wrong=True, leaks=False, duplicates=False, overlap=False, length=False, balance=False)
+OFF = TracksConfig(keep_wrong=True, hints=False, leaks=False, duplicates=False, overlap=False, length=False, balance=False)
 DATA = Path(os.environ.get("ASKBACK_DATA") or Path(__file__).parents[3] / "shared" / "data")
 MODEL = Path(__file__).parents[2] / "var" / "models" / "SmolLM2-135M-Instruct"
 
 
 def only(**on: object) -> TracksConfig:
     return TracksConfig.model_validate(OFF.model_dump() | on)
+
+
+def hinted(thought: str, question: str = "Which?") -> Trace:
+    """A second try, with its thought and its only clarifying question."""
+    one = trace(3)
+    reply = one.reply.model_copy(update={"thought": thought, "exchanges": [Exchange(question=question, answer="It is.")]})
+    return one.model_copy(update={"reply": reply, "hinted": True})
 
 
 def reasons(selection: tracks.Selection) -> dict[str, str]:
@@ -43,8 +50,10 @@ def test_rejection_sampling_and_balance_with_counts() -> None:
 
 
 def test_all_filters_are_on_by_default_and_each_can_be_switched_off() -> None:
-    traces = [trace(0), trace(1, said="no"), trace(2, question="Q0")]
+    traces = [trace(0), trace(1, said="no"), trace(2, question="Q0"), hinted("It is.")]
     assert [step["reason"] for step in tracks.select(TracksConfig(), TASK, traces, seed=1).steps] == list(tracks.REASONS)
+    unhinted = [step["reason"] for step in tracks.select(TracksConfig(), TASK, traces[:3], seed=1).steps]
+    assert unhinted == [reason for reason in tracks.REASONS if reason != "tells_hint"]
     assert tracks.select(OFF, TASK, traces, seed=1) == tracks.Selection(traces, [], [])
 
 
@@ -99,6 +108,47 @@ def test_a_verdict_in_a_clarifying_question_is_a_leak(question: str) -> None:
 )
 def test_a_bare_yes_is_no_leak(question: str) -> None:
     assert not leaks(TASK, question, trace(1).sample)
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "The hint says so.",
+        "As hinted, dogs bark.",
+        "This leads to the given answer.",
+        "As stated, dogs bark.",
+        "As stated in the question's hint, dogs bark.",
+        "As given in the prompt, it is no.",
+        "Dogs bark, as was told.",
+        "This fits the correct answer.",
+        "The answer is already given.",
+        "Given that the answer is no, dogs do not bark.",
+        "Since we know that the answer is no, it cannot be.",
+    ],
+)
+def test_a_hinted_thought_that_tells_of_its_hint_is_dropped(thought: str) -> None:
+    assert reasons(tracks.select(only(hints=True), TASK, [hinted(thought)], seed=1)) == {"q3": "tells_hint"}
+    unaided = hinted(thought).model_copy(update={"hinted": False})
+    other = hinted("It is.").model_copy(update={"sample": trace(4).sample})
+    assert reasons(tracks.select(only(hints=True), TASK, [unaided, other], seed=1)) == {}
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "Dogs bark.",
+        "As stated in the first passage, dogs bark.",
+        "The hinterland is dry.",
+        "Dogs answered, given their training.",
+        "He was given a dog.",
+    ],
+)
+def test_a_hinted_thought_that_keeps_its_hint_to_itself_stays(thought: str) -> None:
+    assert reasons(tracks.select(only(hints=True), TASK, [hinted(thought)], seed=1)) == {}
+
+
+def test_a_hint_in_the_dialogue_is_told_too() -> None:
+    assert reasons(tracks.select(only(hints=True), TASK, [hinted("It is.", "What does the hint say?")], seed=1)) == {"q3": "tells_hint"}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 import pytest
 
-from askback.contracts.records import Draft, HarvestRecord, HarvestStage, Sample
-from askback.loop.harvest import rows_of
+from askback.contracts.records import Draft, HarvestRecord, HarvestStage, Sample, TeacherReply
+from askback.loop.harvest import Row, rows_of, versions_of
+from askback.tasks import task_named
 
-DRAFT, TEACHER, REWRITE = HarvestStage
+DRAFT, TEACHER, HINT, REWRITE = HarvestStage
 SAMPLE = Sample(id="q1", task="strategyqa", question="Is water wet?", answer="yes")
-NOW = {DRAFT: "clarify-1", TEACHER: "teacher-1", REWRITE: "rewrite-1"}
+NOW = {DRAFT: "clarify-1", TEACHER: "teacher-1", HINT: "hint-1", REWRITE: "rewrite-1"}
 
 
 def record(stage: HarvestStage, version: str = "", error: str | None = None, answer: str = "yes") -> HarvestRecord:
@@ -19,7 +20,8 @@ def standing(*records: HarvestRecord, retry_errors: bool = False, versions: dict
     return list(rows_of([SAMPLE], records, retry_errors, versions)[0].records)
 
 
-WHOLE = [record(stage) for stage in HarvestStage]
+WHOLE = [record(stage) for stage in (DRAFT, TEACHER, REWRITE)]
+HINTED = [record(stage) for stage in HarvestStage]
 
 
 def test_a_whole_row_stands() -> None:
@@ -48,3 +50,47 @@ def test_failed_steps_stand_unless_they_are_tried_again_or_their_prompt_was_edit
     assert standing(*failed, versions=NOW) == [DRAFT, TEACHER]
     assert standing(*failed, retry_errors=True, versions=NOW) == [DRAFT]
     assert standing(*failed, versions=NOW | {TEACHER: "teacher-2"}) == [DRAFT]
+
+
+def test_a_row_with_a_second_try_stands_and_one_without_too() -> None:
+    assert standing(*HINTED, versions=NOW) == [DRAFT, TEACHER, HINT, REWRITE]
+    assert standing(*HINTED, versions=NOW | {HINT: "hint-2"}) == [DRAFT, TEACHER]
+    assert standing(*WHOLE, versions=NOW | {HINT: "hint-2"}) == [DRAFT, TEACHER, REWRITE]
+    assert standing(*HINTED, versions={stage: version for stage, version in NOW.items() if stage is not HINT}) == [DRAFT, TEACHER, HINT, REWRITE]
+
+
+def test_a_new_first_reply_voids_the_second_and_a_new_second_the_rewrite() -> None:
+    assert standing(*HINTED, record(TEACHER), versions=NOW) == [DRAFT, TEACHER]
+    assert standing(*HINTED, record(HINT), versions=NOW) == [DRAFT, TEACHER, HINT]
+
+
+def test_a_second_try_that_failed_fails_no_row_and_can_be_tried_again() -> None:
+    failed = [record(DRAFT), record(TEACHER), record(HINT, error="UpstreamRejected: no verdict"), record(REWRITE)]
+    row = rows_of([SAMPLE], failed)[0]
+    assert (row.failed, row.finished) == (False, True)
+    assert standing(*failed, retry_errors=True, versions=NOW) == [DRAFT, TEACHER]
+
+
+@pytest.mark.parametrize("stage", [TEACHER, HINT])
+def test_only_a_reply_that_came_and_was_of_no_use_is_asked_for_anew(stage: HarvestStage) -> None:
+    before = [record(DRAFT), *([record(TEACHER)] if stage is HINT else [])]
+    came = record(stage, error="UpstreamRejected: no verdict").model_copy(update={"request_hash": "h"})
+    assert rows_of([SAMPLE], [*before, came], retry_errors=True)[0].fresh == {stage}
+    assert rows_of([SAMPLE], [*before, came])[0].fresh == set()
+    assert rows_of([SAMPLE], [*before, record(stage, error="NotFound: no recording")], retry_errors=True)[0].fresh == set()
+    edited = rows_of([SAMPLE], [*before, came], retry_errors=True, versions=NOW | {stage: "other"})[0]
+    assert (list(edited.records), edited.fresh) == ([one.stage for one in before], set())
+
+
+@pytest.mark.parametrize(("first", "second", "hinted"), [("no", "yes", True), ("no", "no", False), ("yes", None, False)])
+def test_the_second_reply_counts_when_it_comes_to_gold(first: str, second: str | None, hinted: bool) -> None:
+    replies = {TEACHER: first} | ({HINT: second} if second else {})
+    made = {stage: TeacherReply(exchanges=[], thought=f"{stage}", answer=answer, text="") for stage, answer in replies.items()}
+    row = Row(SAMPLE, {stage: record(stage).model_copy(update={"reply": reply}) for stage, reply in made.items()})
+    assert (row.disagrees, row.hinted, row.reply.thought) == (first == "no", hinted, "hint" if hinted else "teacher")
+
+
+def test_the_version_of_the_hint_counts_only_where_it_is_read() -> None:
+    task = task_named("strategyqa")
+    assert list(versions_of(task)) == [DRAFT, TEACHER, REWRITE]
+    assert list(versions_of(task, hint=True)) == [DRAFT, TEACHER, HINT, REWRITE]

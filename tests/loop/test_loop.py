@@ -104,12 +104,12 @@ class PoorTeacher(TeacherClient):
         super().__init__(teacher._http)
         self.left, self.runs = left, set[str]()
 
-    async def chat(self, request: ChatRequest, run: str = "") -> ChatReply:
+    async def chat(self, request: ChatRequest, run: str = "", *, fresh: bool = False) -> ChatReply:
         self.runs.add(run)
         self.left -= 1
         if self.left < 0:
             raise BudgetExceeded("budget 'total': nothing is left")
-        return await super().chat(request, run)
+        return await super().chat(request, run, fresh=fresh)
 
 
 async def test_a_budget_that_ends_stops_the_harvest_and_costs_no_row(tmp_path: Path, services: Services) -> None:

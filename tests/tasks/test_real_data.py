@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from askback.contracts.errors import UpstreamRejected
+from askback.loop.tracks.leaks import leaks
 from askback.tasks import task_named
 from askback.tasks.datafile import load_local, read_rows
 
@@ -47,3 +48,10 @@ def test_gold_replies_of_official_rows_can_be_read_back() -> None:
         task = task_named(name)
         for sample in load_local(task, DATA / name, "dev"):
             assert task.is_correct(task.parse_teacher(task.render_gold(sample)).answer, sample), sample.id
+
+
+def test_questions_of_the_gold_teacher_seldom_tell_the_answer() -> None:
+    task = task_named("hotpotqa")
+    samples = load_local(task, DATA / "hotpotqa", "train")
+    told = [any(leaks(task, exchange.question, one) for exchange in task.parse_teacher(task.render_gold(one)).exchanges) for one in samples]
+    assert sum(told) / len(samples) < 0.02

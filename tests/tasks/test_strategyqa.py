@@ -80,6 +80,24 @@ class TestTeacherText:
         with pytest.raises(UpstreamRejected, match="depends on the case"):
             TASK.parse_teacher("Q1. A?\nB.\nFinal answer: Is it?\nThat depends on the case.")
 
+    @pytest.mark.parametrize("mark", ["THOUGHT: ", "Thought:\n", "**THOUGHT:** ", "### Thought:\n"])
+    def test_steps_behind_the_answers_are_thought_and_no_answer(self, mark: str) -> None:
+        text = f"Q1. Wings?\nTwo.\nQ2. Heavy?\nLight.\n{mark}Light things with wings fly,\nso it does.\nThe answer is yes."
+        reply = TASK.parse_teacher(text)
+        assert [exchange.answer for exchange in reply.exchanges] == TASK.teacher_answers(text) == ["Two.", "Light."]
+        assert (reply.thought, reply.answer) == ("Two. Light. Light things with wings fly, so it does.", "yes")
+
+    def test_a_thought_may_stand_anywhere_and_alone(self) -> None:
+        first = "THOUGHT: It may.\nQ1. Wings?\nTwo.\nThe answer is yes."
+        assert TASK.teacher_answers(first) == ["Two."]
+        assert TASK.parse_teacher(first).thought == "Two. It may."
+        for alone in ("THOUGHT: Wings lift. So the answer is yes.", "**Thought:**\nYes, wings lift. The answer is yes."):
+            assert TASK.teacher_answers(alone) == [TASK.parse_teacher(alone).thought]
+            assert TASK.parse_teacher(alone).thought.lower() == "wings lift."
+
+    def test_an_answer_may_speak_of_a_thought(self) -> None:
+        assert TASK.teacher_answers("Q1. Who?\nA school of thought: idealism.\nThe answer is no.") == ["A school of thought: idealism."]
+
 
 class TestDialogue:
     def test_answers_pair_with_questions_and_the_rest_joins_the_last(self) -> None:

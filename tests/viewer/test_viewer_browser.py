@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from chromium_browser import Browser, browser, missing
-from viewer_runs import drafted, every_fate, failed, rewritten, sample, taught, torn, write_run
+from viewer_runs import drafted, every_fate, failed, hinted, rewritten, sample, taught, torn, write_run
 
 from askback.contracts.records import HarvestStage
 from askback.loop.store import RunStore
@@ -89,6 +89,17 @@ def test_a_row_is_shown_with_everything(page: Browser, served: Served, tmp_path:
         assert part in detail
     assert page.texts("#detail del") == ["no"]
     assert page.texts("#detail ins") == ["yes, it wades"]
+
+
+def test_a_second_try_is_named_and_found(page: Browser, served: Served, tmp_path: Path) -> None:
+    samples = [sample(name, f"Is it {name}?", "no") for name in ("used", "vain", "none")]
+    records = [record for one in samples for record in (drafted(one.id), taught(one.id))]
+    records += [hinted("used", "no"), hinted("vain", "yes"), *(rewritten(one.id) for one in samples)]
+    opened(page, served.at(write_run(tmp_path, "hints", samples, records)) + "#used", "3 rows")
+    page.until(lambda: "in place of the first reply" in page.text("#detail"), "the hinted row")
+    assert "First reply, without the hint" in page.text("#detail")
+    page.click("[data-filter=hint][data-value='not used']")
+    page.until(lambda: questions(page) == ["Is it vain?"], "the row whose second try was in vain")
 
 
 def test_text_of_models_does_not_run(page: Browser, served: Served, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from viewer_runs import Dropped, drafted, every_fate, failed, rewritten, sample, taught, torn, write_run, write_tracks
+from viewer_runs import Dropped, drafted, every_fate, failed, hinted, rewritten, sample, taught, torn, write_run, write_tracks
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import HarvestStage
@@ -51,6 +51,27 @@ def test_a_later_try_counts_and_the_earlier_one_stays_visible(tmp_path: Path) ->
     row = rows_of(every_fate(tmp_path))["many"]
     assert [record.error for record in row.earlier] == ["UpstreamRejected: the student said nothing"]
     assert row.latest[HarvestStage.DRAFT].error is None
+
+
+def test_a_second_try_counts_where_it_came_to_gold(tmp_path: Path) -> None:
+    samples = [sample(name, f"Is it {name}?", "no") for name in ("used", "vain", "failed", "none", "voided")]
+    records = [record for one in samples for record in (drafted(one.id), taught(one.id))]
+    records += [hinted("used", "no"), hinted("vain", "yes"), failed("failed", HarvestStage.HINT, "NotFound: no recording"), hinted("voided", "no")]
+    records += [rewritten(one.id) for one in samples]
+    records += [taught("voided", "no"), rewritten("voided")]
+    store = write_run(tmp_path, "hints", samples, records)
+    rows = rows_of(store)
+    assert {name: row.hint for name, row in rows.items()} == {"used": "used", "vain": "not used", "failed": "not used", "none": "", "voided": ""}
+    assert {name: row.teacher_right for name, row in rows.items()} == {name: name in ("used", "voided") for name in rows}
+    assert {row.fate.name for row in rows.values()} == {"pending: tracks"}
+    assert found(store, hint="used") == ["used"]
+    assert found(store, backend="openai") == ["used"]
+    used, vain = whole(rows["used"]), whole(rows["vain"])
+    assert (used["thought"], used["other_reply"]) == ("On second thought.", "Q1. What is a heron?\nA wading bird.\nThe answer is yes.")
+    assert (vain["thought"], vain["other_reply"]) == ("A wading bird.", "On second thought.\nThe answer is yes.")
+    assert whole(rows["failed"])["hint_error"] == "NotFound: no recording"
+    assert [stage["stage"] for stage in used["stages"]] == ["draft", "teacher", "hint", "rewrite"]
+    assert len(rows["voided"].earlier) == 3
 
 
 def test_a_torn_line_is_passed_over_and_the_file_stays_as_it_is(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ def taught(sample_id: str, answer: str = "yes", backend: str = "replay", cost_us
     return HarvestRecord(sample_id=sample_id, stage=HarvestStage.TEACHER, reply=reply, backend=backend, model="gpt-4", cache="miss", usage=usage)
 
 
+def hinted(sample_id: str, answer: str) -> HarvestRecord:
+    """A second try that ends in `answer`."""
+    reply = TeacherReply(exchanges=[], thought="On second thought.", answer=answer, text=f"On second thought.\nThe answer is {answer}.")
+    return HarvestRecord(sample_id=sample_id, stage=HarvestStage.HINT, reply=reply, backend="openai", usage=Usage(cost_usd=0.01))
+
+
 def rewritten(sample_id: str, text: str = "yes") -> HarvestRecord:
     return HarvestRecord(sample_id=sample_id, stage=HarvestStage.REWRITE, rewrite=text, model="base", usage=Usage(prompt_tokens=120, latency_s=0.25))
 

@@ -11,7 +11,7 @@ from askback.loop.config import TracksConfig
 from askback.loop.tokenizers_counter import TokenCounter, WordEstimate, conversation_tokens
 from askback.loop.tracks import ngrams
 from askback.loop.tracks.forms import Row, build, teacher_is_right
-from askback.loop.tracks.leaks import leaks
+from askback.loop.tracks.leaks import leaks, tells_hint
 from askback.tasks import Task
 
 Step = dict[str, Any]
@@ -20,6 +20,7 @@ Keep = Callable[[list[Trace]], list[Trace]]
 
 REASONS = {
     "teacher_disagrees": "teacher agrees with gold",
+    "tells_hint": "no hinted reply tells of its hint",
     "question_leaks_answer": "no clarifying question tells the answer",
     "duplicate": "no duplicates",
     "near_duplicate": "no near duplicates",
@@ -74,7 +75,7 @@ def select(config: TracksConfig, task: Task, traces: Sequence[Trace], seed: int,
     steps: list[Step] = []
     dropped: list[Dropped] = []
     kept = list(traces)
-    for reason, keep in _filters(config, task, seed, around or Surroundings()).items():
+    for reason, keep in _filters(config, task, seed, around or Surroundings(), any(trace.hinted for trace in traces)).items():
         after = keep(kept)
         stayed = {trace.sample.id for trace in after}
         dropped += [Dropped(sample_id=trace.sample.id, reason=reason) for trace in kept if trace.sample.id not in stayed]
@@ -93,11 +94,12 @@ def select_pairs(config: TracksConfig, task: Task, traces: Sequence[Trace], pair
     return list(pairs), steps
 
 
-def _filters(config: TracksConfig, task: Task, seed: int, around: Surroundings) -> dict[str, Keep]:
-    """By reason, the filters that are on. The balance comes last, since every other filter may tilt the classes."""
+def _filters(config: TracksConfig, task: Task, seed: int, around: Surroundings, hinted: bool) -> dict[str, Keep]:
+    """By reason, the filters that are on; that of hints only where there are any. The balance comes last, since the others may tilt the classes."""
     dev = [sample.question for sample in around.dev]
     filters: dict[str, tuple[bool, Keep]] = {
         "teacher_disagrees": (not config.keep_wrong, lambda traces: [one for one in traces if teacher_is_right(task, one)]),
+        "tells_hint": (config.hints and hinted, lambda traces: [one for one in traces if not (one.hinted and tells_hint(one.reply))]),
         "question_leaks_answer": (config.leaks, lambda traces: [one for one in traces if not _tells(task, one, around.max_questions)]),
         "duplicate": (config.duplicates, lambda traces: _without(traces, ngrams.repeated(_questions(traces)))),
         "near_duplicate": (

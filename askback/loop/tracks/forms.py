@@ -91,9 +91,13 @@ def _cot(task: Task, trace: Trace, form: str) -> list[Row]:
 
 
 def _context(task: Task, trace: Trace) -> list[Row]:
-    """A reply without a thought has nothing to read and gives no row."""
+    """Reads what a student reads at test time: the answers on one line, and the thought only where the teacher answered no question.
+
+    A reply without a thought has nothing to read and gives no row.
+    """
     thought = trace.reply.thought
-    return [_example(trace, _asked(task, trace, "context", thought), _final(task, trace))] if thought.strip() else []
+    read = " ".join(exchange.answer for exchange in trace.reply.exchanges) or thought
+    return [_example(trace, _asked(task, trace, "context", read), _final(task, trace))] if thought.strip() else []
 
 
 def _dialogue(task: Task, trace: Trace, max_questions: int) -> list[Row]:

@@ -1,8 +1,8 @@
-"""Whether a clarifying question tells the answer that it should help to find."""
+"""Whether a text tells what it must not: a clarifying question the answer, a hinted reply the hint."""
 
 import re
 
-from askback.contracts.records import Sample
+from askback.contracts.records import Sample, TeacherReply
 from askback.tasks import Task
 from askback.tasks.hotpotqa import normalize_answer
 
@@ -15,6 +15,14 @@ _TOLD = [
     re.compile(rf"[?!:(–—]\s*{_WORD}\W*$", re.IGNORECASE),  # "Is a dog …? Yes.", yet not "Dr. No?"
 ]
 _CLOSED = {"yes", "no"}
+_OUTSIDE = r"(?!\s+(?:in|by|on|at)\s+(?!the\s+(?:hint|prompt|question|task|instruction)))"  # "as stated in the first passage" names a source
+_HINT = [
+    re.compile(r"\bhint(?:s|ed)?\b", re.IGNORECASE),
+    re.compile(r"\b(?:given|known|provided|stated|supplied|correct|gold|expected|desired|target)\s+(?:final\s+)?(?:answer|verdict)\b", re.IGNORECASE),
+    re.compile(rf"\bas\s+(?:was\s+|is\s+)?(?:stated|given|told|provided|instructed)\b{_OUTSIDE}", re.IGNORECASE),
+    re.compile(r"\b(?:answer|verdict)\s+(?:is|was|has\s+been)\s+(?:already\s+)?(?:given|known|told|provided|stated|supplied)\b", re.IGNORECASE),
+    re.compile(r"\b(?:given|told|since\s+we\s+know|knowing)\s+that\s+the\s+(?:final\s+|correct\s+)?answer\b", re.IGNORECASE),
+]
 
 
 def leaks(task: Task, question: str, sample: Sample) -> bool:
@@ -29,6 +37,12 @@ def leaks(task: Task, question: str, sample: Sample) -> bool:
     if task.choices or gold in _CLOSED or not gold:
         return False
     return _stands_in(gold, question) and not _stands_in(gold, sample.question)
+
+
+def tells_hint(reply: TeacherReply) -> bool:
+    """Whether a reply that was given with a hint speaks of it, in its thought or in what stands in the dialogue."""
+    texts = [reply.thought, *(text for exchange in reply.exchanges for text in (exchange.question, exchange.answer))]
+    return any(pattern.search(text) for pattern in _HINT for text in texts)
 
 
 def _stands_in(answer: str, text: str) -> bool:

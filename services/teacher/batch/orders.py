@@ -14,11 +14,11 @@ from services.teacher.batch.rows import BatchRow, BatchRows
 from services.teacher.batch.upstream import BatchOffer
 from services.teacher.config import ACTIVE_ALIAS
 from services.teacher.money.ledger import picodollars
+from services.teacher.money.prices import BATCH_FACTOR
 from services.teacher.request.asked import Asked, read_request
 from services.teacher.request.canonical import request_key
 from services.teacher.upstream.order import order_of
 
-BATCH_FACTOR = 0.5  # of the full price, for prompt and answer alike: https://platform.openai.com/docs/pricing, section Batch
 # Both limits: https://platform.openai.com/docs/api-reference/batch/create, input_file_id.
 MAX_REQUESTS = 50_000
 MAX_FILE_BYTES = 200_000_000

@@ -12,11 +12,11 @@ from services.teacher.answers.cache import AnswerStore, RecentAnswers
 from services.teacher.answers.completion import Completion
 from services.teacher.batch.jobs import BatchJob, BatchJobs, Tally
 from services.teacher.batch.lines import ResultLine, read_line
-from services.teacher.batch.orders import BATCH_FACTOR
 from services.teacher.batch.rows import BatchRow, BatchRows
 from services.teacher.batch.upstream import BatchOffer
 from services.teacher.money.budget import Budget, Reservation
 from services.teacher.money.ledger import Entry, picodollars
+from services.teacher.money.prices import BATCH_FACTOR
 from services.teacher.upstream.entries import entry_of
 
 _AT_A_TIME = 100  # rows booked in one transaction, and worked on before other requests get their turn

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+BATCH_FACTOR = 0.5  # of the full price, for prompt and answer alike: https://platform.openai.com/docs/pricing, section Batch
 _WRAPPING_TOKENS = 8
 
 

@@ -1,0 +1,32 @@
+"""A run's configuration: one TOML file, checked field by field, written into the run's folder as it was resolved."""
+
+from askback.loop.config.run_config import RunConfig
+from askback.loop.config.sections import (
+    AdapterConfig,
+    DataConfig,
+    EvaluateConfig,
+    HarvestConfig,
+    PromoteConfig,
+    Sampling,
+    Section,
+    Track,
+    TracksConfig,
+)
+from askback.loop.config.toml_file import dump_toml, load_config, overridden, parse_config
+
+__all__ = [
+    "AdapterConfig",
+    "DataConfig",
+    "EvaluateConfig",
+    "HarvestConfig",
+    "PromoteConfig",
+    "RunConfig",
+    "Sampling",
+    "Section",
+    "Track",
+    "TracksConfig",
+    "dump_toml",
+    "load_config",
+    "overridden",
+    "parse_config",
+]

@@ -1,0 +1,60 @@
+"""A run's configuration as a whole, with what must hold between its sections."""
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from askback.contracts.student import BASE
+from askback.contracts.trainer import Method, Recipe
+from askback.loop.config.sections import AdapterConfig, DataConfig, EvaluateConfig, HarvestConfig, Name, PromoteConfig, Section, TracksConfig
+from askback.tasks import TASKS
+
+_TRAIN_ROWS = {"strategyqa": 2000, "hotpotqa": 4000}
+"""By task: rows of the training sub-sample when the configuration gives none."""
+
+
+class RunConfig(Section):
+    name: Name
+    task: str
+    seed: int = 0
+    base_model: str = ""
+    """Name of the student's base model, checked against the engine's; empty accepts any."""
+    data: DataConfig = DataConfig()
+    harvest: HarvestConfig = HarvestConfig()
+    tracks: TracksConfig = TracksConfig()
+    recipe: Recipe = Recipe()
+    adapters: list[AdapterConfig] = Field(min_length=1)
+    evaluate: EvaluateConfig
+    promote: PromoteConfig = PromoteConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized_by_task(cls, raw: Any) -> Any:
+        """The task's own number of training rows where none is given."""
+        data = raw.get("data", {}) if isinstance(raw, dict) else None
+        if not isinstance(data, dict) or "train" in data or raw.get("task") not in _TRAIN_ROWS:
+            return raw
+        return raw | {"data": data | {"train": _TRAIN_ROWS[raw["task"]]}}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RunConfig":
+        if self.task not in TASKS:
+            raise ValueError(f"task: unknown task {self.task!r}; known tasks: {', '.join(TASKS)}")
+        known: set[str] = set()
+        for adapter in self.adapters:
+            if adapter.name in known or adapter.name == BASE:
+                raise ValueError(f"adapters: the name {adapter.name!r} is taken; give each adapter its own")
+            if adapter.init and adapter.init not in known:
+                raise ValueError(f"adapters: {adapter.name!r} starts from {adapter.init!r}, which is not trained before it")
+            if (adapter.method is Method.DPO) != (adapter.track == "preference"):
+                raise ValueError(f"adapters: {adapter.name!r}: method dpo goes with track preference, method sft with the others")
+            known.add(adapter.name)
+            self.recipe_of(adapter)
+        for condition in self.evaluate.conditions:
+            if condition.adapter not in known | {BASE}:
+                raise ValueError(f"evaluate.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")
+        return self
+
+    def recipe_of(self, adapter: AdapterConfig) -> Recipe:
+        """The run's recipe with the adapter's own fields over it."""
+        return Recipe.model_validate(self.recipe.model_dump() | adapter.recipe)

@@ -1,0 +1,123 @@
+"""The sections of a run's configuration, each checked field by field."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from askback.contracts.records import Condition
+from askback.contracts.student import CotForm, Resolver
+from askback.contracts.trainer import Method
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
+Track = Literal["direct", "cot", "context", "dialogue", "preference"]
+Sampling = Literal["stratified", "uncertainty"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Section):
+    """Which questions."""
+
+    path: str = ""
+    """Folder with the official files; empty loads the official dataset by name from the hub."""
+    train: int = Field(default=2000, ge=1)
+    """Rows of the stratified training sub-sample, by default 2,000, and 4,000 of HotpotQA; fewer when the data has fewer."""
+    dev: int = Field(default=229, ge=1)
+    recordings: list[str] = []
+    """JSONL files of recorded teacher answers, relative to `path`; a dataset from the hub has none."""
+    corpus: str = ""
+    """JSONL file of passages to retrieve from, relative to `path`; empty for tasks without retrieval."""
+    sampling: Sampling = "stratified"
+    """Which rows of a stratum are taken: any, or those that the student is least certain about."""
+    pool: int = Field(default=0, ge=0)
+    """Rows that the student is asked about when it is sampled by `uncertainty`; 0 asks about all."""
+    samples: int = Field(default=4, ge=2, le=64)
+    """Answers sampled for each row of an open task, whose disagreement is the uncertainty."""
+
+    @model_validator(mode="after")
+    def _pool_is_enough(self) -> "DataConfig":
+        if self.sampling == "uncertainty" and 0 < self.pool < self.train:
+            raise ValueError(f"pool: {self.pool} rows to choose from are fewer than the {self.train} of `train`; raise pool, or 0 for all rows")
+        return self
+
+
+class HarvestConfig(Section):
+    """How the student drafts and who teaches."""
+
+    teacher: str = "replay"
+    """Backend of the teacher service."""
+    max_questions: int = Field(default=2, ge=1, le=2)
+    concurrency: int = Field(default=32, ge=1, le=1024)
+    retrieve: int = Field(default=0, ge=0, le=20)
+    """Passages retrieved for each question before the draft; 0 keeps the dataset's own."""
+    hint: bool = False
+    """Ask the teacher a second time, with the gold answer at hand, where its verdict differs from gold (STaR)."""
+
+
+class TracksConfig(Section):
+    """Which rows become training rows."""
+
+    keep_wrong: bool = False
+    """Keep rows whose teacher disagrees with the gold answer."""
+    hints: bool = True
+    """Drop hinted replies that tell of their hint."""
+    leaks: bool = True
+    """Drop rows whose clarifying questions tell the answer."""
+    duplicates: bool = True
+    """Drop questions that were asked before, word for word or nearly so."""
+    near_duplicate: float = Field(default=0.7, gt=0, le=1)
+    """Share of common word 5-grams (Jaccard) from which two questions are near duplicates."""
+    overlap: bool = True
+    """Drop questions that share a run of words with a dev question."""
+    overlap_words: int = Field(default=8, ge=1)
+    """Words of such a run; a shorter question overlaps with a dev question of the same words."""
+    length: bool = True
+    """Drop questions with a row over the token limit of its track."""
+    max_tokens: int = Field(default=0, ge=0)
+    """Tokens of a row's prompt and answer together; 0 takes `max_length` of the recipe that trains on the track."""
+    balance: bool = True
+    """Drop rows of the larger class after filtering, for tasks with a closed set of answers."""
+    cot: CotForm = CotForm.RATIONALE_FIRST
+    """Form of the track `cot`: thought then answer, answer then thought, or each as a task of its own under a prefix."""
+
+
+class AdapterConfig(Section):
+    """One adapter to train."""
+
+    name: Name
+    track: Track
+    method: Method = Method.SFT
+    init: str = ""
+    """Adapter to start from (DPO); empty starts from the base model."""
+    recipe: dict[str, Any] = {}
+    """Fields of the recipe that differ from the run's `[recipe]`."""
+
+
+def _condition(value: Any) -> Any:
+    """`base.direct` and `dialogue.assisted.teacher` as conditions."""
+    if not isinstance(value, str):
+        return value
+    adapter, _, rest = value.partition(".")
+    mode, _, resolver = rest.partition(".")
+    if mode not in ("direct", "cot", "context", "assisted"):
+        raise ValueError(f"{value!r} is not ADAPTER.MODE or ADAPTER.assisted.RESOLVER with mode direct, cot, context or assisted")
+    if mode in ("context", "assisted") and resolver not in list(Resolver):
+        raise ValueError(f"{value!r} needs a resolver behind its mode: {', '.join(Resolver)}")
+    return Condition(adapter=adapter, mode=mode, resolver=resolver or "none")
+
+
+class EvaluateConfig(Section):
+    """Which conditions are measured on the dev questions."""
+
+    conditions: list[Annotated[Condition, BeforeValidator(_condition)]] = Field(min_length=1)
+    concurrency: int = Field(default=32, ge=1, le=1024)
+
+
+class PromoteConfig(Section):
+    """When an adapter becomes the student."""
+
+    baseline: str = "base.direct"
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Largest Holm-adjusted p-value at which a better condition is promoted."""
