@@ -26,7 +26,7 @@ def estimate(
     data: Data = None,
     teacher: Teacher = None,
     limit: Limit = None,
-    price_as: Annotated[str, typer.Option("--model", help="Price the teacher as this model of OpenAI's, such as gpt-4.")] = "",
+    price_as: Annotated[str, typer.Option("--price-as", help="Price the teacher as this model of OpenAI's, such as gpt-4.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Forecast a run's tokens and dollars, online and by batch, with and without what is cached. Nothing is bought.
@@ -35,7 +35,7 @@ def estimate(
 
       askback estimate configs/strategyqa.toml --data DIR --teacher openai
 
-      askback estimate configs/strategyqa.toml --data DIR --model gpt-4
+      askback estimate configs/strategyqa.toml --data DIR --price-as gpt-4
     """
     found = asyncio.run(_estimate(overridden(load_config(config), data, teacher, limit), run_id, price_as))
     typer.echo(found.model_dump_json(indent=1) if as_json else found.as_text())
