@@ -1,6 +1,6 @@
--- One wrk thread that sends numbered prompts to /v1/chat/completions.
+-- One wrk thread that sends numbered prompts.
 -- Arguments: body of the request with number 0, first number, how many numbers make a cycle, how many requests to send (0: until
--- the time is up), idle path.
+-- the time is up), idle path, path.
 -- A limited run sends exactly that many prompts and ends when each of them is answered, or when one is refused. Connections
 -- that have nothing left to send ask the idle path meanwhile, since wrk cannot hold them.
 local ffi = require("ffi")
@@ -41,7 +41,7 @@ end
 function init(args)
   first, cycle, total = tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
   local headers = {["Content-Type"] = "application/json", ["Host"] = wrk.headers["Host"]}
-  local whole = wrk.format("POST", "/v1/chat/completions", headers, args[1])
+  local whole = wrk.format("POST", args[6], headers, args[1])
   local from, to = string.find(whole, "000000000000", 1, true)
   before, after = string.sub(whole, 1, from - 1), string.sub(whole, to + 1)
   idle = wrk.format("GET", args[5])

@@ -19,6 +19,9 @@ class Target:
     url: str
     model: str
     idle_path: str
+    path: str = "/v1/chat/completions"
+    request: str = ""
+    """The body with prompt 0; empty for that of `request_body`."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,12 @@ class Load:
 
 def request_body(model: str, number: int) -> dict[str, Any]:
     """The request with prompt `number`. load.lua gets it with number 0 and puts other numbers in its place."""
-    prompt = f"Question {number:012d}: would the item of this number sink in water? Answer in one sentence."
-    return {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 150}
+    return {"model": model, "messages": [{"role": "user", "content": prompt(number)}], "max_tokens": 150}
+
+
+def prompt(number: int) -> str:
+    """A question of its own for each `number`."""
+    return f"Question {number:012d}: would the item of this number sink in water? Answer in one sentence."
 
 
 def for_seconds(target: Target, concurrency: int, first: int, cycle: int, seconds: int) -> Load:
@@ -56,7 +63,8 @@ def exactly(target: Target, concurrency: int, first: int, cycle: int, total: int
 
 def _run(target: Target, concurrency: int, first: int, cycle: int, total: int, seconds: int) -> dict[str, float]:
     options = ["--threads", "1", "--connections", str(concurrency), "--duration", f"{seconds}s", "--timeout", "30s", "--script", str(_SCRIPT)]
-    arguments = [json.dumps(request_body(target.model, 0)), str(first), str(cycle), str(total), target.idle_path]
+    body = target.request or json.dumps(request_body(target.model, 0))
+    arguments = [body, str(first), str(cycle), str(total), target.idle_path, target.path]
     done = subprocess.run(["wrk", *options, target.url, "--", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines or not lines[-1].startswith("{"):

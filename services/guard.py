@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from askback.contracts.errors import InvalidInput, ServiceError, TooLarge, Unauthorized
 from services.wire import error_answer
 
-_OPEN = frozenset({"/healthz", "/readyz"})  # probes carry no keys
+_OPEN = frozenset({"/healthz", "/readyz", "/"})  # probes carry no keys, nor does a browser that opens a page
+_PAGE = "/playground/"  # the page's files; it asks for the key and sends it with each of its own calls
 _MIB = 2**20
 
 
@@ -37,7 +38,7 @@ class Guard:
             await self._app(scope, receive if length else self._limited(receive), send)
 
     def _complaint(self, path: str, length: bytes, given: bytes) -> ServiceError | None:
-        if self._keys and path not in _OPEN and not self._known(given):
+        if self._keys and path not in _OPEN and not path.startswith(_PAGE) and not self._known(given):
             return Unauthorized("this service asks for a key; send `Authorization: Bearer <key>` with a value of its ASKBACK_API_KEY")
         return self._too_large() if length.isdigit() and (len(length) > 18 or int(length) > self._max) else None
 

@@ -30,7 +30,7 @@ def _name(error: ServiceError) -> str:
 
 def _framed(error: ServiceError, content: object) -> Answered:
     headers = {"content-type": "application/json"}
-    if error.status == 503:
+    if error.status in (429, 503):
         headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
     else:
         headers["x-should-retry"] = "false"

@@ -10,6 +10,7 @@
     ├── NotCached (504)            only a cached answer was wanted, and there is none
     ├── UpstreamRejected (502)     an upstream answered, and the answer is unusable
     └── UpstreamUnavailable (503)  an upstream cannot be reached; the same call may succeed later
+        ├── TooManyRequests (429)  the service's queue is full
         └── DeadlineExceeded (504) the call's time was over before the upstream answered
 
 A service answers `{"error": CLASS NAME, "detail": TEXT}` with the status in brackets; `contracts.client` raises the same
@@ -79,6 +80,12 @@ class UpstreamUnavailable(ServiceError):
     status = 503
 
 
+class TooManyRequests(UpstreamUnavailable):
+    """The service serves and queues as many requests as it may."""
+
+    status = 429
+
+
 class DeadlineExceeded(UpstreamUnavailable):
     """The call's time was over before the upstream answered."""
 
@@ -96,6 +103,7 @@ _TREE = (
     NotCached,
     UpstreamRejected,
     UpstreamUnavailable,
+    TooManyRequests,
     DeadlineExceeded,
 )
 ERRORS: dict[str, type[ServiceError]] = {error.__name__: error for error in _TREE}

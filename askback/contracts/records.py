@@ -181,7 +181,7 @@ class Condition(Record):
     mode: str
     """`direct`, `cot`, `assisted` (a dialogue) or `context` (assisted in one turn: the answers are read as facts)."""
     resolver: str = "none"
-    """Who answers the student's questions in the assisted modes: `teacher`, `retriever`, `gold` or `none`."""
+    """Who answers the student's questions in the assisted modes: `teacher`, `retriever`, `both`, `gold` or `none`."""
 
     @property
     def name(self) -> str:

@@ -91,6 +91,8 @@ class AskRequest(QuestionRequest):
     max_questions: int = Field(default=2, ge=1, le=2)
     one_turn: bool = False
     """Read the answers as one block of facts (track `context`) instead of as a dialogue (track `dialogue`)."""
+    teacher: str = Field(default="teacher", max_length=64)
+    """Backend of the teacher service that answers; `teacher` is the active one."""
     run: str = Field(default="", max_length=128)
     """The run that pays for the teacher's answers."""
     stream: bool = False

@@ -63,6 +63,8 @@ class Progress(Record):
     loss: float | None = None
     tokens_per_s: float | None = None
     seconds_left: float | None = None
+    note: str = ""
+    """What the job waits for before its first step, in one line."""
 
 
 class LossPoint(Record):

@@ -1,6 +1,6 @@
 """Stage `evaluate`: load the adapters into the running engine, answer the dev questions under every condition."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import file_digest
 
@@ -9,7 +9,7 @@ from askback.contracts.errors import BudgetExceeded, ServiceError, UpstreamUnava
 from askback.contracts.records import Condition, Prediction, Sample
 from askback.contracts.student import BASE, Adapter, AnswerMode, AnswerRequest, AskRequest, CotForm, Resolver
 from askback.loop.concurrently import concurrently
-from askback.loop.config import EvaluateConfig
+from askback.loop.config import EvaluateConfig, RunConfig
 from askback.loop.patience import patiently
 from askback.loop.progress import Reporter
 from askback.loop.store import RunStore
@@ -34,22 +34,20 @@ async def load_adapters(store: RunStore, adapters: Sequence[str], student: Stude
 
 
 async def evaluate(
-    config: EvaluateConfig,
-    cot: CotForm,
-    samples: Sequence[Sample],
-    names: dict[str, str],
-    store: RunStore,
-    student: StudentClient,
-    reporter: Reporter,
+    config: RunConfig, samples: Sequence[Sample], names: dict[str, str], store: RunStore, student: StudentClient, reporter: Reporter
 ) -> dict[str, dict[str, int]]:
     """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept. Returns counts by condition.
 
-    `cot` is the form in which mode `cot` is asked, that of the run's track.
+    `names` are the served names of the adapters. Mode `cot` is asked in the form of the run's track, and the run's own teacher
+    answers the student's questions.
     """
     counts = {}
-    for condition in config.conditions:
-        predict = partial(_predict, condition, cot, names[condition.adapter], store.run_id, student)
-        counts[condition.name] = await _answer_all(config, condition, samples, predict, store, reporter)
+    for condition in config.evaluate.conditions:
+        common = {"adapter": names[condition.adapter]}
+        if condition.mode in ("assisted", "context"):
+            common |= {"run": store.run_id, "teacher": config.harvest.teacher}
+        predict = partial(_predict, condition, config.tracks.cot, common, student)
+        counts[condition.name] = await _answer_all(config.evaluate, condition, samples, predict, store, reporter)
     return counts
 
 
@@ -82,16 +80,15 @@ async def _guarded(sample: Sample, predict: Predict) -> Prediction:
         return Prediction(sample_id=sample.id, answer=None, error=f"{type(error).__name__}: {error}")
 
 
-async def _predict(condition: Condition, cot: CotForm, adapter: str, run_id: str, student: StudentClient, sample: Sample) -> Prediction:
-    common = {"task": sample.task, "question": sample.question, "question_id": sample.id, "passages": sample.passages, "adapter": adapter}
+async def _predict(condition: Condition, cot: CotForm, common: Mapping[str, str], student: StudentClient, sample: Sample) -> Prediction:
+    fields = {"task": sample.task, "question": sample.question, "question_id": sample.id, "passages": sample.passages, **common}
     if condition.mode in ("assisted", "context"):
-        resolver, one_turn = Resolver(condition.resolver), condition.mode == "context"
-        request = AskRequest(**common, resolver=resolver, one_turn=one_turn, run=run_id)  # type: ignore[arg-type]
+        request = AskRequest(**fields, resolver=Resolver(condition.resolver), one_turn=condition.mode == "context")  # type: ignore[arg-type]
         asked = await student.ask(request)
         final, usage = asked.final, asked.usage
         draft, exchanges = asked.draft, asked.exchanges
     else:
-        final = await student.answer(AnswerRequest(**common, mode=AnswerMode(condition.mode), cot=cot))  # type: ignore[arg-type]
+        final = await student.answer(AnswerRequest(**fields, mode=AnswerMode(condition.mode), cot=cot))  # type: ignore[arg-type]
         usage, draft, exchanges = final.usage, None, []
     return Prediction(
         sample_id=sample.id,

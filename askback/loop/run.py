@@ -119,7 +119,7 @@ class Run:
         config = self.config.evaluate
         await prepare_teacher(self.config, self._samples("dev"), self.services.teacher)
         names = await load_adapters(self.store, [adapter.name for adapter in self.config.adapters], self.services.student)
-        counts = await evaluate(config, self.config.tracks.cot, self._samples("dev"), names, self.store, self.services.student, self.reporter)
+        counts = await evaluate(self.config, self._samples("dev"), names, self.store, self.services.student, self.reporter)
         return [f"predictions/{condition.name}.jsonl" for condition in config.conditions], dict(counts)
 
     async def _score(self) -> tuple[list[str], dict[str, object]]:

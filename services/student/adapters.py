@@ -3,129 +3,154 @@
 Names are immutable: an engine's prefix cache keys on the name and would serve stale values for changed weights.
 """
 
-import json
-import os
+import asyncio
+import re
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from hashlib import file_digest
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from askback.contracts.errors import Conflict, InvalidInput, NotFound
-from askback.contracts.student import BASE, Adapter, AdaptersResponse
+from askback.contracts.errors import Conflict, InvalidInput, NotFound, ServiceError
+from askback.contracts.student import BASE, STUDENT, Adapter, AdaptersResponse
+from services.student.adapter_check import check_adapter
+from services.student.adapter_folders import AdapterSource, LocalFolders, digest_of
+from services.student.adapter_state import read_state, write_state
 from services.student.engine import Engine
 
 Result = TypeVar("Result")
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,299}")
+
 
 class Adapters:
-    """The registry: adapter folders under `root`, their names in the file `state`."""
+    """The registry: adapters under `root` (a folder, or a source of folders), their names in the file `state`."""
 
-    def __init__(self, engine: Engine, root: Path, state: Path, base_model: str, served_base: str, max_rank: int) -> None:
+    def __init__(self, engine: Engine, root: Path | AdapterSource, state: Path, base_model: str, served_base: str, max_rank: int) -> None:
         self._engine = engine
-        self._root = root.resolve()
-        self._state = state
-        self._base_model = base_model
-        self._served_base = served_base
-        self._max_rank = max_rank
-        kept = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
-        self._paths: dict[str, str] = kept.get("paths", {})
-        self._digests: dict[str, str] = kept.get("digests", {})
-        self._default: str = kept.get("default", BASE)
-        self._served: set[str] = set()
+        self._source: AdapterSource = LocalFolders(root) if isinstance(root, Path) else root
+        self._file, self._state = state, read_state(state)
+        self._base_model, self._served_base, self._max_rank = base_model, served_base, max_rank
+        self._loads: Counter[str] = Counter()  # how often the engine was given each adapter by this process
+        self._busy: Counter[str] = Counter()  # requests under way on each
+        self._idle: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def listing(self) -> AdaptersResponse:
-        adapters = [Adapter(name=name, path=path) for name, path in self._paths.items()]
-        return AdaptersResponse(base_model=self._base_model, default=self._default, adapters=adapters)
+        adapters = [Adapter(name=name, path=path) for name, path in self._state.paths.items()]
+        return AdaptersResponse(base_model=self._base_model, default=self._state.default, adapters=adapters)
 
     async def add(self, adapter: Adapter) -> None:
         """Serve a folder under a new name; the same name with the same weights changes nothing.
 
-        Raises InvalidInput saying what is wrong with the folder, Conflict when the name has other weights.
+        Raises InvalidInput saying what is wrong with the name or folder, Conflict when the name has or had other weights.
         """
-        if adapter.name == BASE:
-            raise InvalidInput(f"name: {BASE!r} is the untrained student; choose another name")
-        folder = self._folder(adapter.path)
-        check_adapter(folder, self._base_model, self._max_rank)
-        with (folder / "adapter_model.safetensors").open("rb") as weights:
-            digest = file_digest(weights, "sha256").hexdigest()
-        if self._digests.get(adapter.name, digest) != digest:
-            raise Conflict(f"adapter {adapter.name!r} has other weights already; adapter names are immutable, choose a new one")
-        await self._engine.load(adapter.name, str(folder))
-        self._served.add(adapter.name)
-        self._paths[adapter.name], self._digests[adapter.name] = adapter.path, digest
-        self._save()
+        name = adapter.name
+        if name in (BASE, STUDENT, self._served_base):
+            raise InvalidInput(f"name: {name!r} has a meaning of its own; choose another name")
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(f"name: {name[:80]!r} must be up to 300 letters, digits, dots, underscores and hyphens")
+        async with self._changing[name]:
+            folder, digest = await asyncio.to_thread(self._checked, adapter.path)
+            if self._state.digests.get(name, digest) != digest:
+                raise Conflict(f"adapter {name!r} has other weights already; adapter names are immutable, choose a new one")
+            if not (name in self._state.paths and self._loads[name]):
+                await self._engine.load(name, str(folder))
+                self._loads[name] += 1
+            self._state.paths[name], self._state.digests[name] = adapter.path, digest
+            self._save()
 
     async def remove(self, name: str) -> None:
-        if name not in self._paths:
-            raise NotFound(self._unknown(name))
-        if name == self._default:
+        """Hand `name` out no more, let the requests under way on it finish, then unload it.
+
+        Raises NotFound, Conflict for the default, and what the engine says; an adapter that it kept is listed again.
+        """
+        self._check_known(name)
+        if name == self._state.default:
             raise Conflict(f"adapter {name!r} is the default; make another one the default first")
-        await self._engine.unload(name)
-        self._served.discard(name)
-        del self._paths[name], self._digests[name]
+        path = self._state.paths.pop(name)
         self._save()
+        async with self._changing[name]:
+            while self._busy[name]:
+                self._idle[name].clear()
+                await self._idle[name].wait()
+            if name in self._state.paths:  # it was added again meanwhile
+                return
+            try:
+                await self._engine.unload(name)
+            except ServiceError:
+                self._state.paths[name] = path
+                self._save()
+                raise
+            self._loads[name] = 0
 
     def make_default(self, name: str) -> None:
-        if name != BASE and name not in self._paths:
-            raise NotFound(self._unknown(name))
-        self._default = name
+        """Make `name` the student, for this process and all after it; raises NotFound."""
+        if name != BASE:
+            self._check_known(name)
+        self._state.default = name
         self._save()
+
+    async def prepare(self, adapter: Adapter | None = None) -> None:
+        """Add `adapter`; without one, give the engine the default adapter again, which it may have forgotten."""
+        if adapter is not None:
+            await self.add(adapter)
+        elif (name := self._state.default) != BASE:
+            await self._serve(name, self._loads[name])
 
     async def using(self, name: str, call: Callable[[str], Awaitable[Result]]) -> tuple[str, Result]:
         """`call` with the engine's model for adapter `name` (empty: the default one); returns the adapter's name too.
 
-        An engine that was restarted has forgotten its adapters: it is given this one again, once.
+        An engine that was restarted has forgotten its adapters: it is given this one again, once. The adapter stays loaded for as
+        long as `call` runs.
         """
-        name = name or self._default
+        name = self._state.default if name in ("", STUDENT) else name
         if name == BASE:
             return BASE, await call(self._served_base)
-        if name not in self._paths:
-            raise NotFound(self._unknown(name))
-        if name not in self._served:
-            await self._serve(name)
+        self._check_known(name)
+        if not self._loads[name]:
+            await self._serve(name, 0)
+        loads = self._loads[name]
         try:
-            return name, await call(name)
+            return name, await self._counted(name, call)
         except NotFound:
-            await self._serve(name)
-            return name, await call(name)
+            self._check_known(name)
+            await self._serve(name, loads)
+            return name, await self._counted(name, call)
 
-    async def _serve(self, name: str) -> None:
-        await self._engine.load(name, str(self._folder(self._paths[name])))
-        self._served.add(name)
+    async def _counted(self, name: str, call: Callable[[str], Awaitable[Result]]) -> Result:
+        self._busy[name] += 1
+        try:
+            return await call(name)
+        finally:
+            self._busy[name] -= 1
+            if not self._busy[name]:
+                self._idle[name].set()
 
-    def _folder(self, path: str) -> Path:
-        folder = (self._root / path).resolve()
-        if not folder.is_relative_to(self._root) or folder == self._root:
-            raise InvalidInput(f"path: {path!r} is outside the adapters folder")
+    async def _serve(self, name: str, loads: int) -> None:
+        """Give the engine adapter `name`, unless another has done so since it was given it for the `loads`th time."""
+        async with self._changing[name]:
+            self._check_known(name)
+            if self._loads[name] == loads:
+                folder = await asyncio.to_thread(self._unchanged, name)
+                await self._engine.load(name, str(folder))
+                self._loads[name] += 1
+
+    def _checked(self, path: str) -> tuple[Path, str]:
+        folder = self._source.fetch(path)
+        check_adapter(folder, self._base_model, self._max_rank)
+        return folder, digest_of(folder)
+
+    def _unchanged(self, name: str) -> Path:
+        known = self._state.digests[name]
+        folder = self._source.fetch(self._state.paths[name], known)
+        check_adapter(folder, self._base_model, self._max_rank)
+        if digest_of(folder) != known:
+            raise Conflict(f"adapter {name!r}: its weights were changed on disk; load them under a new name")
         return folder
 
-    def _unknown(self, name: str) -> str:
-        return f"no adapter {name!r}; loaded: {', '.join([BASE, *self._paths])}"
+    def _check_known(self, name: str) -> None:
+        if name not in self._state.paths:
+            raise NotFound(f"no adapter {name!r}; loaded: {', '.join([BASE, *self._state.paths])}")
 
     def _save(self) -> None:
-        self._state.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._state.with_suffix(".tmp")
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump({"default": self._default, "paths": self._paths, "digests": self._digests}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self._state)
-
-
-def check_adapter(folder: Path, base_model: str, max_rank: int) -> None:
-    """Raise InvalidInput when vLLM could not serve the LoRA adapter in `folder` on `base_model`."""
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (folder / name).is_file():
-            raise InvalidInput(f"path: {folder.name} has no {name}; adapters are PEFT folders with safetensors weights")
-    try:
-        config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"path: adapter_config.json in {folder.name} is not JSON: {error}") from error
-    trained_on = str(config.get("base_model_name_or_path", ""))
-    if Path(trained_on).name != Path(base_model).name:
-        raise InvalidInput(f"path: {folder.name} was trained on {trained_on!r}, and the engine serves {base_model!r}")
-    if int(config.get("r", 0)) > max_rank:
-        raise InvalidInput(f"path: {folder.name} has rank {config['r']}, and the engine serves ranks up to {max_rank}")
-    for field in ("use_dora", "modules_to_save"):
-        if config.get(field):
-            raise InvalidInput(f"path: {folder.name} sets {field}, which the engine cannot serve")
+        write_state(self._file, self._state)

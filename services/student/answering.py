@@ -79,8 +79,8 @@ class Answering:
 
 def _sampling(task: Task, request: AnswerRequest) -> Sampling:
     if request.mode is AnswerMode.COT and request.cot is not CotForm.MULTITASK:  # where the rationale is a task of its own, the answer stands alone
-        return Sampling(max_tokens=_REASONING_TOKENS + task.answer_tokens)
-    return Sampling(max_tokens=task.answer_tokens, choices=task.choices)
+        return Sampling(max_tokens=_REASONING_TOKENS + task.answer_tokens, temperature=request.temperature, seed=request.seed)
+    return Sampling(max_tokens=task.answer_tokens, choices=task.choices, temperature=request.temperature, seed=request.seed)
 
 
 def _read(task: Task, request: QuestionRequest, model: str, generation: Generation) -> AnswerResponse:

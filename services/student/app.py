@@ -1,6 +1,8 @@
-"""Routes: POST /v1/clarify, /v1/answer, /v1/ask; GET/POST/DELETE /v1/adapters, PUT /v1/adapters/default."""
+"""Routes: the playground at /, POST /v1/clarify, /v1/answer, /v1/ask; GET/POST/DELETE /v1/adapters, PUT /v1/adapters/default."""
 
-from fastapi import APIRouter, FastAPI
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from askback.contracts.student import (
     Adapter,
@@ -14,17 +16,30 @@ from askback.contracts.student import (
     DefaultAdapterRequest,
 )
 from services.serving import create_service
-from services.student import asking
+from services.student import ask_stream, asking
 from services.student.adapters import Adapters
 from services.student.answering import Answering
 from services.student.engine import Engine
+from services.student.playground.playground_routes import playground_router
 from services.student.resolvers import Resolvers
 
+_STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
-def create_app(engine: Engine, adapters: Adapters, resolvers: Resolvers) -> FastAPI:
-    """The student's HTTP face over an engine."""
+
+def create_app(engine: Engine, adapters: Adapters, resolvers: Resolvers, *more: APIRouter) -> FastAPI:
+    """The student's HTTP face over an engine, with the routes of `more` beside its own."""
+    whole = APIRouter()
+    for router in (playground_router(), _asking_router(Answering(engine, adapters), resolvers), _adapters_router(adapters), *more):
+        whole.include_router(router)
+
+    async def ready() -> str:
+        return "" if await engine.healthy() else "the engine does not answer /health"
+
+    return create_service("student", whole, ready)
+
+
+def _asking_router(answering: Answering, resolvers: Resolvers) -> APIRouter:
     router = APIRouter(prefix="/v1")
-    answering = Answering(engine, adapters)
 
     @router.post("/clarify")
     async def clarify(request: ClarifyRequest) -> ClarifyResponse:
@@ -34,30 +49,35 @@ def create_app(engine: Engine, adapters: Adapters, resolvers: Resolvers) -> Fast
     async def answer(request: AnswerRequest) -> AnswerResponse:
         return await answering.answer(request)
 
-    @router.post("/ask")
-    async def ask(request: AskRequest) -> AskResponse:
+    @router.post("/ask", response_model=AskResponse, responses=_STREAMED)
+    async def ask(request: AskRequest, caller: Request) -> AskResponse | Response:
+        if request.stream:
+            return await ask_stream.stream(asking.steps(request, answering, resolvers), caller)
         return await asking.ask(request, answering, resolvers)
 
-    @router.get("/adapters")
+    return router
+
+
+def _adapters_router(adapters: Adapters) -> APIRouter:
+    router = APIRouter(prefix="/v1/adapters")
+
+    @router.get("")
     async def list_adapters() -> AdaptersResponse:
         return adapters.listing()
 
-    @router.post("/adapters")
+    @router.post("")
     async def add_adapter(adapter: Adapter) -> AdaptersResponse:
         await adapters.add(adapter)
         return adapters.listing()
 
-    @router.put("/adapters/default")
+    @router.put("/default")
     async def make_default(request: DefaultAdapterRequest) -> AdaptersResponse:
         adapters.make_default(request.name)
         return adapters.listing()
 
-    @router.delete("/adapters/{name}")
+    @router.delete("/{name}")
     async def remove_adapter(name: str) -> AdaptersResponse:
         await adapters.remove(name)
         return adapters.listing()
 
-    async def ready() -> str:
-        return "" if await engine.healthy() else "the engine does not answer /health"
-
-    return create_service("student", router, ready)
+    return router

@@ -17,6 +17,9 @@ class Sampling:
     regex: str = ""
     """The text must match this."""
     temperature: float = 0.0
+    """0 writes the likeliest text."""
+    seed: int | None = None
+    """Of the random choices at temperatures above 0; None for the engine's own."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import sys
 from askback.contracts.errors import ServiceError
 from askback.contracts.trainer import Job, JobState
 from services.trainer.core import failed
+from services.trainer.gpu_turn import take_turn
 from services.trainer.jobs import JobStore
 from services.trainer.process import die_with_parent
 from services.trainer.settings import Settings
@@ -40,7 +41,11 @@ def _run(settings: Settings, store: JobStore, job: Job) -> int:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses several visible cards in one process
     from services.trainer.training import train
 
+    def waiting(text: str) -> None:
+        store.write(job.model_copy(update={"progress": job.progress.model_copy(update={"note": text})}))
+
     try:
+        take_turn(settings, job, waiting)
         job = train(settings, store, job)
     except Exception as error:  # the process's border: whatever ends the job is written into its record
         log.exception("job %s failed", job.id)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from askback.contracts.trainer import JobState
 from services.trainer.core import failed
+from services.trainer.gpu_turn import lent_lock
 from services.trainer.jobs import JobStore
 
 PARENT = "ASKBACK_TRAINER_PARENT"
@@ -25,18 +26,22 @@ class Shutdown(Protocol):
     requested: bool
 
 
-def supervise(store: JobStore, job_id: str, shutdown: Shutdown, module: str = "services.trainer.job") -> None:
-    """Train the job in a child process and settle what it leaves; no-op for a job that is over or runs elsewhere."""
+def supervise(store: JobStore, job_id: str, shutdown: Shutdown, module: str = "services.trainer.job", gpu_lock: Path | None = None) -> bool:
+    """Train the job in a child process and settle what it leaves; False, with nothing done, for a job that is over or runs elsewhere.
+
+    The child may lock the card with `gpu_lock`, whose descriptor is closed here once the child and what it held of the card are gone.
+    """
     if store.read(job_id).state not in (JobState.QUEUED, JobState.RUNNING) or store.is_live(job_id):
-        return
+        return False
     log = store.folder(job_id) / "train.log"
-    with log.open("ab") as stream:
+    with log.open("ab") as stream, lent_lock(gpu_lock) as (variables, descriptors):
         child = subprocess.Popen(  # noqa: S603 - the id has been checked, and there is no shell
             [sys.executable, "-m", module, job_id],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env={**os.environ, PARENT: str(os.getpid())},
+            env={**os.environ, PARENT: str(os.getpid()), **variables},
+            pass_fds=descriptors,
         )
         try:
             while child.poll() is None and not shutdown.requested and not store.cancel_flag(job_id).exists():
@@ -45,6 +50,7 @@ def supervise(store: JobStore, job_id: str, shutdown: Shutdown, module: str = "s
             ended = child.poll() is not None
             _end(child)
     _settle(store, job_id, child.returncode if ended else None, log)
+    return True
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

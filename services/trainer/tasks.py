@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from askback.contracts.errors import UpstreamUnavailable
 from services.trainer.core import Jobs
+from services.trainer.gpu_turn import give_turn_back
 from services.trainer.jobs import JobStore
 from services.trainer.process import supervise
 from services.trainer.settings import Settings
@@ -51,7 +52,9 @@ app.conf.update(
 @app.task(name="trainer.train")  # type: ignore[untyped-decorator]
 def train(job_id: str) -> None:
     """Train one job in its own process. A message for a job that is over or runs is a no-op."""
-    supervise(JobStore(SETTINGS.jobs), job_id, SHUTDOWN)
+    store = JobStore(SETTINGS.jobs)
+    if supervise(store, job_id, SHUTDOWN, gpu_lock=SETTINGS.gpu_lock):
+        give_turn_back(SETTINGS, store.read(job_id))
 
 
 def enqueue(job_id: str) -> None:

@@ -113,20 +113,17 @@ async def test_an_edited_prompt_makes_done_rows_count_again(data: Path, runs: Pa
     assert (found.done, found.items[0].left.calls, found.comparison) == (0, 4, None)
 
 
-async def test_the_test_asks_the_active_backend_once_for_each_question_and_adapter(data: Path, runs: Path) -> None:
-    conditions = ["base.direct", "base.assisted.teacher", "base.context.teacher", "dialogue.assisted.teacher", "dialogue.assisted.gold"]
+async def test_the_test_asks_the_teacher_once_for_each_question_and_adapter(data: Path, runs: Path) -> None:
+    conditions = ["base.direct", "base.assisted.teacher", "base.context.teacher", "dialogue.assisted.both", "dialogue.assisted.gold"]
     found = await made(config(data, conditions), runs, active="other")
     named = {item.name: item for item in found.items}
-    assert list(named) == ["harvest", "test base.assisted.teacher", "test base.context.teacher", "test dialogue.assisted.teacher"]
+    assert list(named) == ["harvest", "test base.assisted.teacher", "test base.context.teacher", "test dialogue.assisted.both"]
     first, second = named["test base.assisted.teacher"], named["test base.context.teacher"]
     assert (first.whole.calls, first.left.calls, second.whole.calls, second.left.calls) == (2, 2, 2, 0)
-    assert first.whole.online_usd == pytest.approx((first.whole.prompt_tokens * 1 + first.whole.completion_tokens * 2) / 1e6)
-    assert first.whole.batch_usd is None
+    assert first.whole.online_usd is not None and first.whole.batch_usd == pytest.approx(first.whole.online_usd / 2)
     assert found.repeated == 2
-    assert any("asks the active backend 'other', not 'paid'" in note for note in found.notes)
-    harvest, total = named["harvest"].whole, found.total.whole
-    assert total.calls == 10
-    assert total.batch_usd == pytest.approx(harvest.batch_usd + 3 * first.whole.online_usd)
+    assert found.total.whole.calls == 10
+    assert found.total.whole.batch_usd == pytest.approx(found.total.whole.online_usd / 2)
 
 
 async def test_predictions_that_are_there_are_not_asked_again(data: Path, runs: Path) -> None:

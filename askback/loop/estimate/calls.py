@@ -68,4 +68,4 @@ def mean_completion(expected: Sequence[Expected], counter: TokenCounter, otherwi
 
 def asks_teacher(condition: Condition) -> bool:
     """Whether the student asks the teacher once for each test question."""
-    return condition.mode in ("assisted", "context") and condition.resolver == Resolver.TEACHER
+    return condition.mode in ("assisted", "context") and condition.resolver in (Resolver.TEACHER, Resolver.BOTH)

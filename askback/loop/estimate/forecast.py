@@ -7,9 +7,9 @@ from pathlib import Path
 
 from askback.contracts.client import TeacherClient
 from askback.contracts.records import HarvestRecord, Sample
-from askback.contracts.teacher import PriceResponse
+from askback.contracts.teacher import Backend, PriceResponse
 from askback.loop.config import RunConfig
-from askback.loop.estimate.calls import Count, asks_teacher, mean_completion
+from askback.loop.estimate.calls import Count, mean_completion
 from askback.loop.estimate.comparison import compare
 from askback.loop.estimate.earlier import harvests, lines_of, texts_of
 from askback.loop.estimate.expected import NO_REPLY, Expected, Known, expect, sources
@@ -17,7 +17,7 @@ from askback.loop.estimate.plan import completion_tokens, plan_lines
 from askback.loop.estimate.result import Amount, Estimate, Item
 from askback.loop.estimate.rows import samples_of
 from askback.loop.estimate.student import Student
-from askback.loop.estimate.teacher_facts import Answerers, Prices, answerers, prices_of
+from askback.loop.estimate.teacher_facts import Prices, answerer, prices_of
 from askback.loop.estimate.work import Counted, Priced, harvest_work, priced, tested_work
 from askback.loop.harvest import Row, rows_of, versions_of
 from askback.loop.recordings import read_recordings, recording_files
@@ -67,12 +67,12 @@ async def estimate(
     and nothing is written. Raises InvalidInput for a backend, a model or data that cannot be used.
     """
     task = task_named(config.task)
-    who = await answerers(teacher, config.harvest.teacher)
+    who = await answerer(teacher, config.harvest.teacher)
     train, dev, notes = samples_of(config, store)
     questions = _questions(config, task, train, dev, runs, who)
-    bought = who.harvest.kind == "openai"
+    bought = who.kind == "openai"
     other = price_as or ("" if bought else questions.recorded_model)
-    counter = counter_for(who.harvest.model if bought else other, student_counter)
+    counter = counter_for(who.model if bought else other, student_counter)
     count = Count(task, counter, mean_completion(questions.both, counter, completion_tokens(task.name)))
     counted = Counted.of(config, count, questions.train, questions.dev)
     prices = await prices_of(teacher, who, counted.mean_prompt, other, bool(price_as))
@@ -90,11 +90,11 @@ async def estimate(
     return bill.model_copy(update=told | questions.facts())
 
 
-def _questions(config: RunConfig, task: Task, train: Sequence[Sample], dev: Sequence[Sample], runs: Path, who: Answerers) -> _Questions:
+def _questions(config: RunConfig, task: Task, train: Sequence[Sample], dev: Sequence[Sample], runs: Path, who: Backend) -> _Questions:
     wanted = {sample.id for sample in (*train, *dev)}
     recordings = [recording for recording in read_recordings(recording_files(config), wanted) if recording.sample_index == 0]
     models = Counter(recording.model for recording in recordings).most_common(1)
-    drafts, replies = texts_of(harvests(runs), wanted, task.prompt_version("clarify"), who.harvest.name)
+    drafts, replies = texts_of(harvests(runs), wanted, task.prompt_version("clarify"), who.name)
     known = Known(drafts, {recording.question_id: recording.completion for recording in recordings}, replies)
     return _Questions(
         train=expect(task, train, known, config.harvest.max_questions),
@@ -109,16 +109,15 @@ def _rows(config: RunConfig, task: Task, store: RunStore | None, train: Sequence
     return rows_of(train, records, versions=versions_of(task, config.harvest.hint))
 
 
-def _bill(config: RunConfig, who: Answerers, prices: Prices, done: Sequence[Priced]) -> Estimate:
+def _bill(config: RunConfig, who: Backend, prices: Prices, done: Sequence[Priced]) -> Estimate:
     items = [one.item for one in done]
     total = Item(name="total", whole=Amount.of(item.whole for item in items), left=Amount.of(item.left for item in items))
-    paid = who.harvest.kind == "openai" or who.test.kind == "openai"
+    paid = who.kind == "openai"
     return Estimate(
         name=config.name,
         task=config.task,
-        teacher=who.harvest.name,
-        price=prices.harvest,
-        test_price=prices.test,
+        teacher=who.name,
+        price=prices.own,
         other_price=prices.other,
         items=items,
         total=total,
@@ -128,13 +127,10 @@ def _bill(config: RunConfig, who: Answerers, prices: Prices, done: Sequence[Pric
     )
 
 
-def _warnings(config: RunConfig, who: Answerers, prices: Prices, questions: _Questions) -> list[str]:
-    warnings = [_unknown(price) for price in {price.backend: price for price in (prices.harvest, prices.test)}.values() if _is_unknown(price)]
-    for backend in {backend.name: backend for backend in (who.harvest, who.test)}.values():
-        if backend.missing:
-            warnings.append(f"backend {backend.name!r} cannot be asked yet: {backend.missing}")
-    if who.harvest.name != who.test.name and any(asks_teacher(condition) for condition in config.evaluate.conditions):
-        warnings.append(f"the test asks the active backend {who.test.name!r}, not {who.harvest.name!r}: PUT /v1/backends/active changes that")
+def _warnings(config: RunConfig, who: Backend, prices: Prices, questions: _Questions) -> list[str]:
+    warnings = [_unknown(prices.own)] if _is_unknown(prices.own) else []
+    if who.missing:
+        warnings.append(f"backend {who.name!r} cannot be asked yet: {who.missing}")
     if any(one.replied_from == NO_REPLY for one in questions.both):
         warnings.append("some rows have neither a recorded answer nor annotations; the mean length of the other replies, or the plan's, stands in")
     return warnings

@@ -106,13 +106,11 @@ class Estimate(Record):
     name: str
     task: str
     teacher: str
-    """Backend of the harvest."""
+    """Backend that answers, in the harvest and at test time."""
     rows: int = 0
     dev_rows: int = 0
     price: PriceResponse
-    """Of the harvest's backend."""
-    test_price: PriceResponse
-    """Of the active backend, which the student asks at test time."""
+    """Of that backend."""
     other_price: PriceResponse | None
     """Of another model at OpenAI's address."""
     items: list[Item]

@@ -14,42 +14,31 @@ _AT_A_TIME = 200  # prompts a request; with ten passages each they are a megabyt
 
 
 @dataclass(frozen=True)
-class Answerers:
-    """Who answers: `harvest` the run's rows, `test` the student's questions, which go to the active backend."""
-
-    harvest: Backend
-    test: Backend
-
-
-@dataclass(frozen=True)
 class Prices:
-    """What both cost, and another model beside them."""
+    """What the run's teacher costs, and another model beside it."""
 
-    harvest: PriceResponse
-    test: PriceResponse
+    own: PriceResponse
     other: PriceResponse | None
 
 
-async def answerers(teacher: TeacherClient, wanted: str) -> Answerers:
-    """Raises InvalidInput when the service has no backend `wanted`."""
-    backends = (await patiently(teacher.backends)).backends
-    active = next(backend for backend in backends if backend.active)
-    named = {backend.name: backend for backend in backends}
+async def answerer(teacher: TeacherClient, wanted: str) -> Backend:
+    """Who answers, in the harvest and at test time; raises InvalidInput when the service has no backend `wanted`."""
+    named = {backend.name: backend for backend in (await patiently(teacher.backends)).backends}
     if wanted not in named:
         raise InvalidInput(f"harvest.teacher: the teacher service has no backend {wanted!r}; it has {', '.join(named)}")
-    return Answerers(named[wanted], active)
+    return named[wanted]
 
 
-async def prices_of(teacher: TeacherClient, who: Answerers, prompt_tokens: int, other_model: str, other_wanted: bool) -> Prices:
+async def prices_of(teacher: TeacherClient, who: Backend, prompt_tokens: int, other_model: str, other_wanted: bool) -> Prices:
     """Prices for calls of `prompt_tokens`. A price of `other_model` that is not known is left out, or raises InvalidInput if it is wanted."""
     size = max(1, prompt_tokens)
-    harvest, test = [await patiently(partial(teacher.price, backend.name, size)) for backend in (who.harvest, who.test)]
+    own = await patiently(partial(teacher.price, who.name, size))
     other = await patiently(partial(teacher.price, "teacher", size, other_model)) if other_model else None
     if other is not None and other.prompt_usd_per_million is None:
         if other_wanted:
             raise InvalidInput(f"--price-as: OpenAI's price of {other_model!r} is not known; name a model such as gpt-4 or gpt-4o-mini")
         other = None
-    return Prices(harvest, test, other)
+    return Prices(own, other)
 
 
 async def cached(teacher: TeacherClient, backend: Backend, calls: Sequence[Call]) -> list[bool]:

@@ -13,7 +13,7 @@ from askback.loop.estimate.earlier import lines_of
 from askback.loop.estimate.expected import Expected
 from askback.loop.estimate.money import amount
 from askback.loop.estimate.result import Item
-from askback.loop.estimate.teacher_facts import Answerers, Prices, cached
+from askback.loop.estimate.teacher_facts import Prices, cached
 from askback.loop.harvest import Row
 from askback.loop.store import RunStore
 
@@ -63,17 +63,17 @@ class Counted:
         return round(sum(call.prompt for call in self.first_tries) / max(1, len(self.first_tries)))
 
 
-def harvest_work(config: RunConfig, counted: Counted, rows: Sequence[Row], who: Answerers, prices: Prices) -> list[Work]:
+def harvest_work(config: RunConfig, counted: Counted, rows: Sequence[Row], who: Backend, prices: Prices) -> list[Work]:
     """The first tries, and where they are configured the second ones."""
     taught = {row.sample.id for row in rows if HarvestStage.TEACHER in row.records or row.failed}
-    work = [Work("harvest", counted.first_tries, who.harvest, prices.harvest, taught)]
+    work = [Work("harvest", counted.first_tries, who, prices.own, taught)]
     if config.harvest.hint:
         over = {row.sample.id for row in rows if row.finished or HarvestStage.HINT in row.records}
-        work.append(Work("harvest, second try", counted.second_tries, who.harvest, prices.harvest, over))
+        work.append(Work("harvest, second try", counted.second_tries, who, prices.own, over))
     return work
 
 
-def tested_work(config: RunConfig, counted: Counted, store: RunStore | None, who: Answerers, prices: Prices) -> list[Work]:
+def tested_work(config: RunConfig, counted: Counted, store: RunStore | None, who: Backend, prices: Prices) -> list[Work]:
     """One call a test question for each condition whose resolver is the teacher.
 
     Conditions of one adapter ask the same, so that the later ones are answered from the cache. Drafts that are there are the
@@ -86,7 +86,7 @@ def tested_work(config: RunConfig, counted: Counted, store: RunStore | None, who
             continue
         calls = counted.tests if condition.adapter == BASE else [replace(call, exact=()) for call in counted.tests]
         done = _predicted(store, condition.name)
-        work.append(Work(f"test {condition.name}", calls, who.test, prices.test, done, condition.adapter in asking))
+        work.append(Work(f"test {condition.name}", calls, who, prices.own, done, condition.adapter in asking))
         asking.add(condition.adapter)
     return work
 

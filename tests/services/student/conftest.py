@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from adapter_files import lora_bytes
 from scripted_engine import ScriptedEngine
 
 from services.student.adapters import Adapters
@@ -10,13 +11,14 @@ from services.student.adapters import Adapters
 
 @pytest.fixture
 def make_adapter(tmp_path: Path) -> Callable[..., str]:
-    """`make_adapter("run/adapters/a", weights=b"1", r=8)` writes a PEFT folder under the adapters root, returns its relative path."""
+    """`make_adapter("run/adapters/a", weights=b"1", r=8)` writes a PEFT folder whose bytes follow from `weights`; returns its path below the root."""
 
     def make(path: str, weights: bytes = b"weights", **config: object) -> str:
         folder = tmp_path / "runs" / path
         folder.mkdir(parents=True)
-        (folder / "adapter_model.safetensors").write_bytes(weights)
-        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/models/Smol", "r": 8} | config))
+        written = {"base_model_name_or_path": "/models/Smol", "r": 8} | config
+        (folder / "adapter_model.safetensors").write_bytes(lora_bytes(weights, written["r"]))
+        (folder / "adapter_config.json").write_text(json.dumps(written))
         return path
 
     return make

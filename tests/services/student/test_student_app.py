@@ -81,6 +81,19 @@ async def test_reasoning_is_parsed_and_the_unparsable_stays_none(student: Studen
     assert (answer.answer, answer.text, answer.p_yes) == (None, "It depends", None)
 
 
+@pytest.mark.parametrize("mode", [AnswerMode.DIRECT, AnswerMode.COT])
+async def test_temperature_and_seed_reach_the_engine(student: StudentClient, engine: ScriptedEngine, mode: AnswerMode) -> None:
+    await student.answer(AnswerRequest(question="Is it so?", mode=mode, temperature=0.7, seed=5))
+    await student.answer(AnswerRequest(question="Is it so?", mode=mode))
+    assert [(sampling.temperature, sampling.seed) for _, _, sampling in engine.calls] == [(0.7, 5), (0.0, None)]
+
+
+@pytest.mark.parametrize("change", [{"temperature": 2.1}, {"temperature": -0.1}, {"seed": -1}])
+def test_a_temperature_or_seed_out_of_bounds_is_refused(change: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(change))):
+        AnswerRequest.model_validate({"question": "Is it so?"} | change)
+
+
 async def test_ask_with_the_teacher_never_shows_the_verdict(student: StudentClient, engine: ScriptedEngine) -> None:
     answer = await student.ask(AskRequest(question="Is it?", question_id="q1", run=RUN))
     assert [exchange.answer for exchange in answer.exchanges] == ["It is a river.", "It is in Peru."]

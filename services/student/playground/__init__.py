@@ -1,0 +1,1 @@
+"""The page at `/`: ask the student, watch each step arrive, compare adapters and modes."""
