@@ -31,6 +31,7 @@ async def timed(options: argparse.Namespace) -> dict[str, Any]:
     urls = dict.fromkeys(("retriever", "trainer", "evaluator"), options.student) | {"teacher": options.teacher, "student": options.student}
     async with AsyncExitStack() as stack:
         services = await connect(stack, urls)
+        await services.check()  # as a run does before its first stage
         begin, cpu = time.perf_counter(), time.process_time()
         with Reporter().bar("harvest", len(rows)) as bar, store.appender(_FILE) as kept:
             await harvest(config, task_named(TASK), rows, services, kept.append, bar, store.run_id)

@@ -70,7 +70,6 @@ class LocalSettings:
             "EMBEDDER_LOAD": "first-use",  # most runs on one machine never retrieve, and the model's libraries take 700 MB
             "TOKENIZERS_PARALLELISM": "false",
             "TEACHER_CONFIG": str(self.root / "configs" / "teacher.toml"),
-            "ENGINE_CONFIG": str(self.root / "configs" / "engine.toml"),
             "ENGINE_PROFILE": "cpu",
         }
 

@@ -1,6 +1,5 @@
 """Start the teacher: settings from the environment, composition, server."""
 
-import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -120,9 +119,7 @@ def main() -> None:
     except InvalidInput as error:
         sys.stderr.write(f"teacher: {error}\n")
         raise SystemExit(2) from None
-    app = create_app(parts)
-    gc.freeze()  # what is loaded now stays, so the collector need not walk through it again while requests wait
-    serve(app, 8001)
+    serve(create_app(parts), 8001)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Wire:
 def test_reaching_every_bound_is_ok() -> None:
     result = summary(OURS, LONG, PEER, "1.0", 128.0)
     assert (result["missed"], result["ok"]) == ([], True)
-    assert result["ratio"] == {"of_ideal": 0.95, "rows_per_s": 2.0, "cpu_per_row": 0.5}
+    assert result["ratio"] == {"of_ideal": 0.95, "rows_per_s": 2.0, "cpu_per_row": 0.5, "reachable": 2.56}
 
 
 @pytest.mark.parametrize(

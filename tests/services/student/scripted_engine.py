@@ -15,6 +15,8 @@ class ScriptedEngine:
         self._p_yes = p_yes
         self.free_text = free_text
         self.questions = QUESTIONS
+        self.question_of: Callable[[str], str] = lambda regex: self.questions
+        """The text of one who must write what fits `regex`."""
         self.served = {"student-base"}
         self.paths: dict[str, str] = {}
         self.calls: list[tuple[str, list[Message], Sampling]] = []
@@ -28,7 +30,7 @@ class ScriptedEngine:
             p = self._p_yes(model, messages[-1].content)
             logprobs = {"yes": math.log(p * 0.9), "no": math.log((1 - p) * 0.9), "y": math.log(0.1)}
             return Generation(text="yes" if p > 0.5 else "no", usage=usage, first_token=logprobs)
-        return Generation(text=self.questions if sampling.regex else self.free_text, usage=usage)
+        return Generation(text=self.question_of(sampling.regex) if sampling.regex else self.free_text, usage=usage)
 
     async def load(self, name: str, path: str) -> None:
         self.served.add(name)

@@ -1,6 +1,7 @@
 """The student over its HTTP face, with a scripted engine and recorded teachers and retrievers behind real clients."""
 
 import json
+import re
 from collections.abc import Callable
 
 import httpx
@@ -13,6 +14,7 @@ from askback.contracts.records import Exchange
 from askback.contracts.student import AnswerMode, AnswerRequest, AskRequest, ClarifyRequest, Resolver
 from askback.tasks import task_named
 from services.student.adapters import Adapters
+from services.student.answering import questions_regex
 from services.student.app import create_app
 from services.student.resolvers import UNANSWERED, Resolvers
 
@@ -120,3 +122,35 @@ async def test_mistakes_are_named(student: StudentClient) -> None:
         await student.answer(AnswerRequest(question="Is it?", adapter="nope"))
     with pytest.raises(InvalidInput, match="unknown task 'chess'"):
         await student.answer(AnswerRequest(question="Is it?", task="chess"))
+
+
+async def test_a_question_that_is_only_asked_back_is_replaced(student: StudentClient, engine: ScriptedEngine) -> None:
+    engine.questions = "1. Is the Amazon in Peru?\n2. Where does it flow?"
+    answer = await student.clarify(ClarifyRequest(question="Is the  amazon in Peru"))
+    assert answer.draft.questions == ["Where does it flow?"]
+    assert len([call for call in engine.calls if call[2].regex]) == 1
+
+
+async def test_a_student_that_asks_nothing_else_is_held_to_another_beginning(student: StudentClient, engine: ScriptedEngine) -> None:
+    echo, own = "1. Is the Amazon in Peru?", "1. Where does the Amazon begin?"
+    engine.question_of = lambda regex: own if re.fullmatch(regex, echo) is None else echo
+    answer = await student.clarify(ClarifyRequest(question="Is the Amazon in Peru?"))
+    assert answer.draft.questions == ["Where does the Amazon begin?"]
+    assert answer.usage.completion_tokens == 6  # the draft and both tries
+
+
+@pytest.mark.parametrize(
+    ("question", "begins"),
+    [("Is the Amazon in Peru?", "Is the"), ("Could Zorba dance?", "Could zorba"), ("Did 3 men land on the Moon?", "Did 3")],
+)
+def test_the_held_back_beginning_is_the_question_s_own_alone(question: str, begins: str) -> None:
+    pattern = re.compile(questions_regex(2, question))
+    assert not pattern.fullmatch(f"1. {question}")
+    assert not pattern.fullmatch(f"1. {begins} same again, or so?")
+    assert pattern.fullmatch(f"1. {question.split()[0]} (something) else the matter here?")
+    assert pattern.fullmatch("1. What is it that is asked for?\n2. Where does one find that?")
+    assert re.fullmatch(questions_regex(2), f"1. {question}")
+
+
+def test_a_question_with_an_opener_of_its_own_holds_nothing_back() -> None:
+    assert questions_regex(1, "Mozart lived how long?") == questions_regex(1)
