@@ -7,6 +7,7 @@ endif
 BIN := .venv/bin
 # Torch comes as a CPU build: from a folder of wheels where PIP_FIND_LINKS names one, else from PyTorch's own index.
 TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
+MODEL := var/models/SmolLM2-135M-Instruct
 EXTRAS := teacher,student,retriever,trainer,evaluator,hub,local,dev
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down test unit check lint types imports lock clean
@@ -32,11 +33,14 @@ up: install ## Start the services on this machine and leave them running
 down: install ## Stop them
 	$(BIN)/askback down
 
-test: check ## Lint, types, import rules, unit and integration tests with real engines
+$(MODEL): | install
+	HF_HUB_OFFLINE=1 $(BIN)/python -m services.student.embedded_model $@
+
+test: check $(MODEL) ## Lint, types, import rules, unit and integration tests with real engines
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not e2e"
 	$(BIN)/pytest -q -m e2e
 
-unit: install ## Unit tests only
+unit: install $(MODEL) ## Unit tests only
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not e2e"
 
 check: lint types imports ## Everything that reads the code without running it

@@ -6,7 +6,8 @@ from typing import Any
 
 from askback.contracts.errors import NotFound
 from askback.contracts.records import Example, HarvestRecord, HarvestStage, Record, Sample
-from askback.loop.harvest import Row, Spent, rows_of, spent
+from askback.contracts.spending import Spent, spent
+from askback.loop.harvest import Row, rows_of
 from askback.loop.run import STAGES
 from askback.loop.store import RunStore
 from askback.loop.tracks import Selection, account

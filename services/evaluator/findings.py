@@ -1,12 +1,13 @@
 """What a report says beyond the scores: the best condition against the target, and what the harvest brought."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from askback.contracts.evaluator import Comparison, ConditionScore, Metric, Scores
 from askback.contracts.records import HarvestRecord, HarvestStage, Sample
+from askback.contracts.spending import spent
 from askback.tasks import Task
 from services.evaluator.intervals import proportion
 from services.evaluator.paired import ALPHA
@@ -14,6 +15,8 @@ from services.evaluator.paired import ALPHA
 BASE = "base.direct"
 TARGET_POINTS = (10, 15)  # the gain over base direct that the project set out to reach
 
+_NEEDED = {HarvestStage.DRAFT, HarvestStage.TEACHER, HarvestStage.REWRITE}
+"""A row is through when it has these; a second try is not every row's."""
 _KIND = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?::|$)")
 
 
@@ -83,19 +86,27 @@ def harvest_findings(records: Sequence[HarvestRecord], samples: Mapping[str, Sam
     rows = {sample_id for sample_id, _ in last}
     good = [record for record in last.values() if record.error is None]
     bad = [record for record in last.values() if record.error is not None]
-    done = Counter(record.sample_id for record in good)
+    done, total = _stages(good), spent(records)["total"]
     replies = [record for record in good if record.stage is HarvestStage.TEACHER]
     errors = Counter((record.stage.value, error_kind(record.error or "")) for record in bad)
     return HarvestFindings(
         rows=len(rows),
-        complete=sum(count == len(HarvestStage) for count in done.values()),
-        stages=[StageCount(s.value, _count(good, s), _count(bad, s)) for s in HarvestStage],
+        complete=sum(stages >= _NEEDED for stages in done.values()),
+        stages=[StageCount(s.value, _count(good, s), _count(bad, s)) for s in HarvestStage if s in _NEEDED or _count(good + bad, s)],
         errors=[(stage, kind, count) for (stage, kind), count in errors.most_common()],
         backends=Counter(record.backend or "unnamed" for record in replies).most_common(),
         agreement=_agreement(replies, samples, task),
-        cost_usd=sum(record.usage.cost_usd for record in records),
-        tokens=sum(record.usage.prompt_tokens + record.usage.completion_tokens for record in records),
+        cost_usd=total.cost_usd,
+        tokens=total.prompt_tokens + total.completion_tokens,
     )
+
+
+def _stages(records: Iterable[HarvestRecord]) -> dict[str, set[HarvestStage]]:
+    """By row, the stages of `records`."""
+    found: dict[str, set[HarvestStage]] = defaultdict(set)
+    for record in records:
+        found[record.sample_id].add(record.stage)
+    return found
 
 
 def error_kind(error: str) -> str:

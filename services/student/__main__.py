@@ -32,8 +32,7 @@ from services.student.vllm_engine import VllmEngine
 
 def compose(env: Mapping[str, str]) -> Front:
     """The student that `env` describes; raises InvalidInput for a bad setting."""
-    engine_url = env.get("ENGINE_URL", "http://127.0.0.1:8000")
-    link, metrics, gate = AiohttpEngine(engine_url), PrometheusMetrics(), gate_of(env)
+    link, metrics, gate = AiohttpEngine(env.get("ENGINE_URL", "http://127.0.0.1:8000")), PrometheusMetrics(), gate_of(env)
     served_base = env.get("SERVED_BASE_MODEL", "student-base")
     health = EngineHealth(link, _whole(env, "ENGINE_START_S", 600, 1), asleep=gate.missing)
     turns = Turns(_whole(env, "MAX_CONCURRENCY", 256, 1), _whole(env, "MAX_QUEUE", 1024, 0))
@@ -46,7 +45,7 @@ def compose(env: Mapping[str, str]) -> Front:
         metrics.asked,
     )
     metrics.watch(turns, lambda: health.up, lambda: len(adapters.listing().adapters))
-    card = gpu_router(turn_of(env, engine_url, gate, adapters.prepare), adapters.prepare)
+    card = gpu_router(turn_of(env, link, gate, adapters.prepare), adapters.prepare)
     passing = PassThrough(link, adapters, turns, metrics, served_base, gate.admitted)
     return Front(create_app(engine, adapters, resolvers, card), passing, health, metrics, link.close, LONGEST_CALL_S)
 

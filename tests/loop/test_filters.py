@@ -233,7 +233,7 @@ def test_the_estimate_rounds_up_and_says_what_it_is(tmp_path: Path) -> None:
     assert isinstance(counter_for(""), WordEstimate)
 
 
-@pytest.mark.skipif(not MODEL.is_dir(), reason=f"the small model is not at {MODEL}; `make demo` unpacks it")
+@pytest.mark.skipif(not MODEL.is_dir(), reason=f"the small model is not at {MODEL}; `make unit` builds it")
 def test_the_tokenizer_counts_no_less_than_the_chat_template_and_little_more() -> None:
     from transformers import AutoTokenizer
 

@@ -26,7 +26,7 @@ def test_few_words_are_paid_for_with_every_row(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_few_tokens_are_paid_for_with_every_row(task: str) -> None:
     if not TOKENIZER.is_file():
-        pytest.skip(f"{TOKENIZER} is not there; `make install` builds the model")
+        pytest.skip(f"{TOKENIZER} is not there; `make unit` builds it")
     tokenizers = pytest.importorskip("tokenizers")
     tokenizer = tokenizers.Tokenizer.from_file(str(TOKENIZER))
     assert len(tokenizer.encode(fixed_words(task), add_special_tokens=False).ids) <= MOST_TOKENS[task]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from askback.contracts.records import HarvestRecord, HarvestStage
+from askback.contracts.spending import Spent, spent
 from askback.loop.config import RunConfig
 from askback.loop.dataset_card import Licence
-from askback.loop.harvest import Spent, spent
 from askback.loop.store import RunStore
 from askback.loop.tracks import Corpus, Row
 from askback.tasks import Task

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from askback.loop.concurrently import concurrently
 from askback.loop.config import HarvestConfig
 from askback.loop.harvest.rows import Row, counts_of, rows_of, traces_of, versions_of
-from askback.loop.harvest.spending import Spent, spent
 from askback.loop.harvest.steps import Keep, Steps
 from askback.loop.progress import Bar
 from askback.loop.services import Services
 from askback.tasks import Task
 
-__all__ = ["Keep", "Row", "Spent", "counts_of", "harvest", "rows_of", "spent", "traces_of", "versions_of"]
+__all__ = ["Keep", "Row", "counts_of", "harvest", "rows_of", "traces_of", "versions_of"]
 
 
 async def harvest(config: HarvestConfig, task: Task, rows: Sequence[Row], services: Services, keep: Keep, bar: Bar, run_id: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from askback.contracts.records import Draft, HarvestRecord, HarvestStage, Sample, TeacherReply, Trace
-from askback.loop.harvest.spending import spent
+from askback.contracts.spending import spent
 from askback.tasks import Task, task_named
 
 ROLES = {HarvestStage.DRAFT: "clarify", HarvestStage.TEACHER: "teacher", HarvestStage.HINT: "hint", HarvestStage.REWRITE: "rewrite"}

@@ -3,10 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-import httpx
-
 from askback.contracts.gpu_lock import GpuLock
 from askback.contracts.student import Adapter
+from services.student.engine_link import EngineLink
 from services.student.gpu.gate import Gate
 from services.student.gpu.turn import GpuTurn
 from services.student.gpu.vllm_sleep import VllmSleep
@@ -17,10 +16,9 @@ def gate_of(environment: Mapping[str, str]) -> Gate:
     return Gate(is_open=not environment.get("GPU_LOCK"))
 
 
-def turn_of(environment: Mapping[str, str], engine_url: str, gate: Gate, prepare: Callable[[Adapter | None], Awaitable[None]]) -> GpuTurn | None:
-    """The turn at the card of the engine at `engine_url`; None where no card is shared. Raises InvalidInput for a GPU_LOCK that is no file."""
+def turn_of(environment: Mapping[str, str], link: EngineLink, gate: Gate, prepare: Callable[[Adapter | None], Awaitable[None]]) -> GpuTurn | None:
+    """The turn at the card of the engine behind `link`; None where no card is shared. Raises InvalidInput for a GPU_LOCK that is no file."""
     path = environment.get("GPU_LOCK")
     if not path:
         return None
-    http = httpx.AsyncClient(base_url=engine_url, trust_env=False)  # a proxy has no business between two neighbours
-    return GpuTurn(GpuLock.at(Path(path)), VllmSleep(http), gate, prepare)
+    return GpuTurn(GpuLock.at(Path(path)), VllmSleep(link), gate, prepare)

@@ -89,6 +89,7 @@ def student(folder: Path, port: int) -> None:
     from askback.contracts.gpu_lock import GpuLock
     from askback.contracts.student import Adapter
     from services.serving import create_service
+    from services.student.aiohttp_engine import AiohttpEngine
     from services.student.gpu.gate import Gate
     from services.student.gpu.gpu_routes import gpu_router
     from services.student.gpu.turn import GpuTurn, Times
@@ -102,7 +103,7 @@ def student(folder: Path, port: int) -> None:
             await http.post("/load", json={"name": adapter.name if adapter else "default"})
 
     times = Times(look_every_s=0.05, drain_s=2, grace_s=float(os.environ.get("GRACE_S", "30")), settle_s=0.05)
-    turn = GpuTurn(GpuLock.at(folder / "gpu.lock"), VllmSleep(http), gate, prepare, times)
+    turn = GpuTurn(GpuLock.at(folder / "gpu.lock"), VllmSleep(AiohttpEngine(os.environ["ENGINE_URL"])), gate, prepare, times)
     router = APIRouter()
     router.include_router(gpu_router(turn, prepare))
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from askback.contracts.errors import Conflict, InvalidInput, UpstreamUnavailable
 from askback.contracts.gpu_lock import EngineNote, GpuLock, Note
 from askback.contracts.student import Adapter, EnginePhase, EngineStatus
 from services.serving import create_service
+from services.student.engine_link import Headers
 from services.student.gpu.gate import EngineAsleep, Gate
 from services.student.gpu.gpu_routes import gpu_router
 from services.student.gpu.turn import GpuTurn, Times
@@ -274,24 +276,41 @@ async def test_the_routes_without_a_shared_card() -> None:
     assert added == [Adapter(name="a", path="r/a")]
 
 
+class OneAnswer:
+    """Gives the same answer, or failure, to everything."""
+
+    url = "http://engine"
+
+    def __init__(self, status: int, body: str, failure: Exception | None = None) -> None:
+        self.headers: Headers = []
+        self.status, self._body, self._failure = status, body, failure
+
+    @asynccontextmanager
+    async def send(self, method: str, target: str, body: bytes = b"", headers: Iterable[tuple[bytes, bytes]] = ()) -> AsyncIterator["OneAnswer"]:
+        if self._failure is not None:
+            raise self._failure
+        yield self
+
+    async def read(self) -> bytes:
+        return self._body.encode()
+
+    async def piece(self) -> bytes:
+        return b""
+
+
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("link", "message"),
     [
-        (httpx.Response(404), "no route /is_sleeping; start it with --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1"),
-        (httpx.Response(500, text="boom"), "with 500: boom"),
-        (httpx.Response(200, text="?"), "does not say whether it sleeps"),
-        (httpx.ConnectError("refused"), "cannot be reached: refused"),
+        (OneAnswer(404, ""), "no route /is_sleeping; start it with --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1"),
+        (OneAnswer(500, "boom"), "with 500: boom"),
+        (OneAnswer(200, "?"), "does not say whether it sleeps"),
+        (OneAnswer(0, "", UpstreamUnavailable("cannot be reached: refused")), "cannot be reached: refused"),
+        (OneAnswer(0, "", TimeoutError()), "did not answer /is_sleeping within 5 s"),
     ],
 )
-async def test_an_engine_that_cannot_tell_is_not_taken_for_asleep(answer: httpx.Response | Exception, message: str) -> None:
-    def handle(_: httpx.Request) -> httpx.Response:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    engine = VllmSleep(httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://engine"))
+async def test_an_engine_that_cannot_tell_is_not_taken_for_asleep(link: OneAnswer, message: str) -> None:
     with pytest.raises(UpstreamUnavailable, match=message):
-        await engine.is_sleeping()
+        await VllmSleep(link).is_sleeping()
 
 
 class Line(StudentLine):

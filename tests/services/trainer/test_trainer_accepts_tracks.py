@@ -16,7 +16,7 @@ from askback.loop.tokenizers_counter import WordEstimate
 from askback.tasks import task_named
 
 SMOL = Path(__file__).parents[3] / "var" / "models" / "SmolLM2-135M-Instruct"
-pytestmark = pytest.mark.skipif(not (SMOL / "tokenizer.json").is_file(), reason=f"no tokenizer in {SMOL}; `make install` builds the model")
+pytestmark = pytest.mark.skipif(not (SMOL / "tokenizer.json").is_file(), reason=f"no tokenizer in {SMOL}; `make unit` builds it")
 
 TASKS = ("strategyqa", "hotpotqa")
 COT_FORMS = ("rationale-first", "answer-first", "multitask")

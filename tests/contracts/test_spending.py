@@ -3,7 +3,7 @@
 import pytest
 
 from askback.contracts.records import HarvestRecord, HarvestStage, Usage
-from askback.loop.harvest import spent
+from askback.contracts.spending import spent
 
 
 def answered(cache: str, request: str, cost: float = 0.5) -> HarvestRecord:
