@@ -117,8 +117,9 @@ def measure_rounds(meter: Meter, proxies: Mapping[str, Proxy], rounds: int, seed
                 f"{figures.requests_per_s:8.0f}/s p50 {figures.p50_ms:7.2f} ms p99 {figures.p99_ms:7.2f} ms CPU {figures.cpu_ms:6.3f} ms "
                 f"({figures.cpu_ms * figures.requests_per_s / 10:3.0f} % of its core)"
             )
-    return {cell: _medians(figures) for cell, figures in seen.items()}
+    return {cell: medians(figures) for cell, figures in seen.items()}
 
 
-def _medians(figures: list[Figures]) -> Figures:
+def medians(figures: list[Figures]) -> Figures:
+    """The median of each figure."""
     return Figures(*(rounded(median(getattr(one, name) for one in figures)) for name in Figures.__dataclass_fields__))

@@ -16,8 +16,9 @@ from benchmarks import wrk
 from benchmarks.command_line import BenchmarkFailed, report, rounded, say, tool
 from benchmarks.fake_engine import BASE
 from benchmarks.loopback import free_port
+from benchmarks.measurement import Figures, medians
 from benchmarks.stage import Process, Stage, open_stage
-from benchmarks.student_verdict import CONCURRENCIES, KEPT_AT_64, PASSED, Cell, Figures, Results, summary
+from benchmarks.student_verdict import CONCURRENCIES, KEPT_AT_64, PASSED, Cell, Results, summary
 from benchmarks.wrk import Target
 
 _EXAMPLES = """examples:
@@ -96,8 +97,7 @@ def measure_rounds(targets: Mapping[str, Target], process: Process, options: arg
                 f"round {number + 1}/{options.rounds} {cell.who:6} {cell.kind:7} concurrency {cell.concurrency:2}: {figures.requests_per_s:7.1f}/s "
                 f"p50 {figures.p50_ms:7.2f} ms p99 {figures.p99_ms:7.2f} ms CPU {figures.cpu_ms:6.3f} ms"
             )
-    fields = Figures.__dataclass_fields__
-    return {cell: Figures(*(rounded(median(getattr(one, name) for one in many)) for name in fields)) for cell, many in seen.items()}
+    return {cell: medians(many) for cell, many in seen.items()}
 
 
 def measure(target: Target, process: Process, cell: Cell, seconds: int) -> Figures:

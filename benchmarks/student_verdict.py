@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.command_line import rounded
+from benchmarks.measurement import Figures
 
 ADDED_P50_MS = 5.0
 KEPT_AT_64 = 0.95
@@ -20,16 +21,6 @@ class Cell:
     who: str
     kind: str
     concurrency: int
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Requests per second, latencies in ms, CPU of our service in ms per request."""
-
-    requests_per_s: float
-    p50_ms: float
-    p99_ms: float
-    cpu_ms: float
 
 
 Results = Mapping[Cell, Figures]

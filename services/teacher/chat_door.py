@@ -1,17 +1,14 @@
 """`POST /v1/chat/completions` as plain ASGI: a cached answer costs less here than a framework's routing alone."""
 
-import itertools
 import logging
-import math
-import secrets
 import time
 from typing import Protocol
 
 import orjson
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from askback.contracts.errors import InvalidInput, ServiceError, TooLarge
+from askback.contracts.errors import InvalidInput, ServiceError
+from services.doors import deadline_of, identifier_of, shown
 from services.logs import set_request_id
 from services.teacher.core import Answer, Teacher
 from services.teacher.request.asked import MAX_RUN_LENGTH, Asked, read_request
@@ -22,8 +19,6 @@ from services.wire import openai_error
 PATH = "/v1/chat/completions"
 Headers = list[tuple[bytes, bytes]]
 _READ = frozenset({b"cache-control", b"x-request-id", b"x-askback-run", b"x-askback-deadline-s"})
-_PROCESS = secrets.token_hex(10).encode()  # a random name for each request would cost more than the rest of its log line
-_COUNTER = itertools.count(0x1000)
 logger = logging.getLogger(__name__)
 
 
@@ -46,7 +41,7 @@ class ChatDoor:
             await self._app(scope, receive, send)
             return
         read = {name: value for name, value in scope["headers"] if name in _READ}
-        identifier = _identifier(read.get(b"x-request-id"))
+        identifier = identifier_of(read.get(b"x-request-id"))
         set_request_id(identifier.decode())
         if scope["method"] != "POST":
             error = InvalidInput(f"{scope['method']}: this route knows POST alone")
@@ -63,12 +58,12 @@ class ChatDoor:
             await _send(answer, asked, identifier, send)
             self._meters.answered(answer)
         except Exception as error:
-            shown = _shown(error)
-            self._meters.refused(type(shown).__name__)
+            told = shown(error, "teacher", logger)
+            self._meters.refused(type(told).__name__)
             if begun:  # the status line is gone, so the stream itself must tell
-                await send({"type": "http.response.body", "body": event(openai_error(shown)[2])})
+                await send({"type": "http.response.body", "body": event(openai_error(told)[2])})
             else:
-                await _refuse(shown, identifier, send)
+                await _refuse(told, identifier, send)
 
 
 async def _body(receive: Receive) -> bytes:
@@ -86,26 +81,7 @@ def _asked(body: bytes, headers: dict[bytes, bytes]) -> Asked:
     run = headers.get(b"x-askback-run", b"").decode(errors="surrogateescape")
     if len(run) > MAX_RUN_LENGTH or not run.isprintable():
         raise InvalidInput(f"x-askback-run: must be a name of at most {MAX_RUN_LENGTH} printable characters")
-    return read_request(body, cache, run, _deadline(headers.get(b"x-askback-deadline-s")))
-
-
-def _deadline(header: bytes | None) -> float | None:
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < 86400:
-        raise InvalidInput("x-askback-deadline-s: must be a number of seconds above 0")
-    return seconds
-
-
-def _identifier(given: bytes | None) -> bytes:
-    """The caller's request id if it is a sane one, else a new one."""
-    if given and len(given) <= MAX_RUN_LENGTH and given.isascii() and given.decode().isprintable():
-        return given
-    return b"%s%x" % (_PROCESS, next(_COUNTER))
+    return read_request(body, cache, run, deadline_of(headers.get(b"x-askback-deadline-s")))
 
 
 async def _send(answer: Answer, asked: Asked, identifier: bytes, send: Send) -> None:
@@ -142,15 +118,6 @@ def _headers(answer: Answer, identifier: bytes) -> Headers:
         if answer.cache == "hit":
             headers.append((b"age", b"%d" % max(0, int(time.time() - answer.completion.created_at))))
     return headers
-
-
-def _shown(error: Exception) -> ServiceError:
-    if isinstance(error, ServiceError):
-        return error
-    if isinstance(error, HTTPException):  # the guard's, from within the reading of a body without an announced length
-        return TooLarge(error.detail)
-    logger.error("the request failed", exc_info=error)
-    return ServiceError("the teacher failed; its log says why")
 
 
 async def _refuse(error: ServiceError, identifier: bytes, send: Send, *more: tuple[bytes, bytes]) -> None:

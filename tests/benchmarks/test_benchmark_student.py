@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from benchmarks.fake_engine import EngineProtocol, FakeEngine
+from benchmarks.measurement import Figures
 from benchmarks.student import cells
-from benchmarks.student_verdict import Cell, Figures, summary
+from benchmarks.student_verdict import Cell, summary
 
 
 def barely() -> dict[Cell, Figures]:

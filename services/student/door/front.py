@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import json
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable
 
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from askback.contracts.errors import InvalidInput, ServiceError, TooLarge, UpstreamUnavailable
+from askback.contracts.errors import InvalidInput, ServiceError, UpstreamUnavailable
+from services.doors import deadline_of, shown
 from services.student.door.attended import Attended, HungUp, replayed, whole_body
 from services.student.door.meters import Meters
 from services.student.door.pass_through import PassThrough
@@ -58,9 +57,9 @@ class Front:
         except HungUp:
             pass
         except Exception as error:
-            shown = self._shown(error)
-            status = shown.status
-            await sending.fail(shown, path)
+            told = self._told(error)
+            status = told.status
+            await sending.fail(told, path)
         finally:
             route = _route(path)
             self._meters.answered(route, status)
@@ -85,7 +84,7 @@ class Front:
             await self._app(scope, receive, sending)
 
     async def _attend(self, work: Work, scope: Scope, receive: Receive, sending: Sending) -> None:
-        seconds = _deadline(scope["headers"]) or self._longest_s
+        seconds = deadline_of(next((value for name, value in scope["headers"] if name == b"x-askback-deadline-s"), None)) or self._longest_s
         ends = asyncio.get_running_loop().time() + seconds
         body = await whole_body(receive)
         async with Attended(receive, ends, seconds) as caller:
@@ -106,15 +105,10 @@ class Front:
         headers: Headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await sending.whole(503 if missing else 200, headers + [(b"retry-after", _RETRY_S.encode())] * bool(missing), body)
 
-    def _shown(self, error: Exception) -> ServiceError:
+    def _told(self, error: Exception) -> ServiceError:
         if isinstance(error, UpstreamUnavailable):
             return self._health.explained(error)
-        if isinstance(error, ServiceError):
-            return error
-        if isinstance(error, HTTPException):  # the guard's, from within the reading of a body without an announced length
-            return TooLarge(error.detail)
-        logger.error("the request failed", exc_info=error)
-        return ServiceError("the student failed; its log says why")
+        return shown(error, "student", logger)
 
 
 def _only(verb: str, scope: Scope) -> None:
@@ -122,19 +116,6 @@ def _only(verb: str, scope: Scope) -> None:
         error = InvalidInput(f"{scope['method']}: this route knows {verb} alone")
         error.status = 405
         raise error
-
-
-def _deadline(headers: Headers) -> float | None:
-    header = next((value for name, value in headers if name == b"x-askback-deadline-s"), None)
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < 86400:
-        raise InvalidInput("x-askback-deadline-s: must be a number of seconds above 0")
-    return seconds
 
 
 def _route(path: str) -> str:

@@ -10,7 +10,7 @@ import orjson
 from starlette.types import Send
 
 from askback.contracts.errors import NotFound
-from askback.contracts.student import BASE, AdaptersResponse
+from askback.contracts.student import BASE, STUDENT, AdaptersResponse
 from services.student.door.attended import Attended
 from services.student.door.token_count import TokenCount
 from services.student.engine_link import EngineAnswer, EngineLink, Headers
@@ -19,8 +19,6 @@ from services.student.turns import Turns
 Result = TypeVar("Result")
 Admission = Callable[[], AbstractAsyncContextManager[None]]
 """Lets a request to the engine for the length of a block, or raises UpstreamUnavailable."""
-ALIAS = "student"
-"""The model which is whatever adapter is promoted."""
 
 # Headers of one connection alone (RFC 9110, section 7.6.1), and those that a server writes by itself.
 _HOP_BY_HOP = frozenset(
@@ -64,7 +62,7 @@ class PassThrough:
         """`served_base` is the engine's own name of the base model. A request is at the engine within `admitted()` alone."""
         self._engine, self._adapters, self._turns, self._counts = engine, adapters, turns, counts
         self._served_base, self._admitted = served_base, admitted
-        self._names = {None: "", "": "", ALIAS: "", served_base: BASE}
+        self._names = {None: "", "": "", STUDENT: "", served_base: BASE}
 
     async def complete(self, target: str, headers: Headers, body: bytes, caller: Attended, send: Send) -> None:
         """Answer one request for a completion; raises a ServiceError while nothing has been sent, or when a stream breaks."""
@@ -134,7 +132,7 @@ class PassThrough:
         model = self._served_base if name == BASE else name
         base: dict[str, Any] = next((card for card in cards if not card.get("parent")), {})
         default = {"root": model, "parent": base.get("id")}  # of an adapter that a restarted engine has yet to be given
-        return base | next((card for card in cards if card.get("id") == model), default) | {"id": ALIAS}
+        return base | next((card for card in cards if card.get("id") == model), default) | {"id": STUDENT}
 
 
 def _decoded(body: bytes) -> dict[str, Any] | None:

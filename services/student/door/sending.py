@@ -1,20 +1,15 @@
 """One answer on its way to the caller: what of it is sent, and how it still can fail."""
 
-import itertools
 import json
-import secrets
 from collections.abc import Callable
 
 from starlette.types import Message, Send
 
 from askback.contracts.errors import ServiceError
+from services.doors import identifier_of
 from services.logs import set_request_id
 from services.student.engine_link import Headers
 from services.wire import error_answer
-
-_LONGEST_ID = 128
-_PROCESS = secrets.token_hex(10).encode()  # a random name for each request would cost more than the rest of its log line
-_COUNTER = itertools.count(0x1000)
 
 
 class Sending:
@@ -23,7 +18,7 @@ class Sending:
     def __init__(self, send: Send, headers: Headers) -> None:
         """`headers` are the request's."""
         self._send = send
-        self._id = _identifier(headers)
+        self._id = identifier_of(next((value for name, value in headers if name == b"x-request-id"), None))
         set_request_id(self._id.decode())
         self.status = 0
         self._streams = self._whole = False
@@ -57,11 +52,3 @@ class Sending:
         elif self._streams and not self._whole:
             name = b"event: error\n" if "error" in (told := json.loads(body)) and isinstance(told["error"], str) else b""  # OpenAI's have no names
             await self({"type": "http.response.body", "body": name + b"data: " + body + b"\n\n"})
-
-
-def _identifier(headers: Headers) -> bytes:
-    """The caller's request id if it is a sane one, else a new one."""
-    given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    if given and len(given) <= _LONGEST_ID and given.isascii() and given.decode().isprintable():
-        return given
-    return b"%s%x" % (_PROCESS, next(_COUNTER))
