@@ -37,7 +37,7 @@ def train(settings: Settings, store: JobStore, job: Job) -> Job:
     use_threads()
     tokenizer = HubTokenizer(settings.base_model)
     signal = guards.measure(rows, tokenizer, recipe.max_length)
-    guards.check(signal, recipe.max_length, recipe.allow_truncation)
+    guards.check(signal, recipe.max_length, bool(recipe.allow))
     log.info("signal: %s", signal)
     base = load_base(settings.base_model, recipe.four_bit)
     model = with_adapter(base, workspace.init_adapter) if workspace.init_adapter else base

@@ -47,7 +47,7 @@ def _common(request: TrainRequest, output: Path, gpu: bool) -> dict[str, Any]:
         "per_device_train_batch_size": recipe.batch_size,
         "gradient_accumulation_steps": recipe.gradient_accumulation,
         "max_length": recipe.max_length,
-        "gradient_checkpointing": recipe.gradient_checkpointing,
+        "gradient_checkpointing": bool(recipe.gradient_checkpointing),
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.03,  # below 1 it is a share of all steps
         "bf16": gpu or recipe.four_bit,
