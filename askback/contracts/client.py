@@ -1,15 +1,16 @@
 """Typed clients of the five services. An error answer is raised as the class that the service raised."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
-from askback.contracts import errors, evaluator, retriever, student, teacher, trainer
+from askback.contracts import errors, evaluator, retriever, student, teacher, trainer, trainer_jobs
 from askback.contracts.connections import LentConnections
+from askback.contracts.event_stream import read_events
 from askback.contracts.records import Usage
 
 Response = TypeVar("Response", bound=BaseModel)
@@ -199,6 +200,34 @@ class TrainerClient(ServiceClient):
 
     async def job(self, job_id: str) -> trainer.Job:
         return await self.call("GET", f"/v1/jobs/{job_id}", trainer.Job)
+
+    async def events(self, job_id: str, after_step: int = 0) -> AsyncIterator[trainer_jobs.JobEvent]:
+        """The job as it is and after every change, until it is over; each loss comes once, from the step after `after_step` on.
+
+        Raises the service's own error, and UpstreamUnavailable when the connection ends before the job: go on from the last step seen.
+        """
+        path = f"/v1/jobs/{job_id}/events"
+        try:
+            async with self._http.stream("GET", path, headers={"last-event-id": str(after_step)}) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    raise _error_of(answer, self.name)
+                async for name, data in read_events(answer.aiter_lines()):
+                    if name == "error":
+                        raise _error_of(httpx.Response(500, text=data), self.name)
+                    event = trainer_jobs.JobEvent.model_validate_json(data)
+                    yield event
+                    if event.over:
+                        return
+        except httpx.HTTPError as error:
+            raise errors.UpstreamUnavailable(f"{self.name} ended {path}: {error or type(error).__name__}; ask again") from error
+        raise errors.UpstreamUnavailable(f"{self.name} ended {path} before the job; ask again")
+
+    async def submit_merge(self, job_id: str) -> trainer_jobs.Merge:
+        return await self.call("POST", f"/v1/jobs/{job_id}/merge", trainer_jobs.Merge)
+
+    async def merge(self, job_id: str) -> trainer_jobs.Merge:
+        return await self.call("GET", f"/v1/jobs/{job_id}/merge", trainer_jobs.Merge)
 
 
 class EvaluatorClient(ServiceClient):

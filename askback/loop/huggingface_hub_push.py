@@ -1,11 +1,13 @@
-"""Upload a folder as a dataset with `huggingface_hub`."""
+"""Upload a folder as a dataset or a model with `huggingface_hub`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from askback.contracts.errors import InvalidInput, UpstreamUnavailable
 
+Kind = Literal["dataset", "model"]
 _REFUSED = (401, 403, 404)
+_COMMITS: dict[Kind, str] = {"dataset": "Tracks made by askback", "model": "Model trained by askback"}
 
 
 class HuggingFaceHub:
@@ -14,18 +16,16 @@ class HuggingFaceHub:
     def __init__(self, api: Any) -> None:
         self._api = api
 
-    def upload(self, repo_id: str, folder: Path, files: list[str], private: bool) -> None:
-        """One commit with `files` of `folder` to the dataset `repo_id`, made as private or public when there is none.
+    def upload(self, repo_id: str, folder: Path, files: list[str], private: bool, kind: Kind = "dataset") -> None:
+        """One commit with `files` of `folder` to the dataset or model `repo_id`, made as private or public when there is none.
 
         Raises InvalidInput when the hub refuses the token or the name, UpstreamUnavailable when it is out of reach.
         """
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
         try:
-            self._api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-            self._api.upload_folder(
-                repo_id=repo_id, repo_type="dataset", folder_path=folder, allow_patterns=files, commit_message="Tracks made by askback"
-            )
+            self._api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True)
+            self._api.upload_folder(repo_id=repo_id, repo_type=kind, folder_path=folder, allow_patterns=files, commit_message=_COMMITS[kind])
         except HFValidationError as error:
             raise InvalidInput(f"repo_id: the hub does not take {repo_id!r}: {error}") from error
         except Exception as error:  # a hub out of reach shows as classes of its HTTP library, which differs between versions

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from askback.contracts.errors import InvalidInput
-from askback.loop.huggingface_hub_push import connect
+from askback.loop.huggingface_hub_push import Kind, connect
 from askback.loop.store import RunStore
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -17,8 +17,8 @@ _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 class Hub(Protocol):
     """What is asked of the hub."""
 
-    def upload(self, repo_id: str, folder: Path, files: list[str], private: bool) -> None:
-        """Make the dataset `repo_id` when there is none, and put `files` of `folder` into it as one commit.
+    def upload(self, repo_id: str, folder: Path, files: list[str], private: bool, kind: Kind = "dataset") -> None:
+        """Make the dataset or model `repo_id` when there is none, and put `files` of `folder` into it as one commit.
 
         Raises InvalidInput when the token may not write there and UpstreamUnavailable when the hub is out of reach.
         """
@@ -30,12 +30,17 @@ def push(store: RunStore, repo_id: str, token: str, private: bool = True, hub: C
 
     Raises InvalidInput when the token or the tracks are missing, or when a file is not what the data card says.
     """
-    if not _REPO.fullmatch(repo_id):
-        raise InvalidInput(f"repo_id: {repo_id!r} is not OWNER/NAME; give the dataset's full name on the hub")
-    if not token:
-        raise InvalidInput("token: it is empty; set HF_TOKEN to a token that may write to the hub")
+    check_target(repo_id, token)
     files = ["README.md", "data_card.json", *_checked(store)]
     hub(token).upload(repo_id, store.path("tracks"), files, private)
+
+
+def check_target(repo_id: str, token: str) -> None:
+    """Raises InvalidInput for a name that is not OWNER/NAME and for an empty token."""
+    if not _REPO.fullmatch(repo_id):
+        raise InvalidInput(f"repo_id: {repo_id!r} is not OWNER/NAME; give the full name on the hub")
+    if not token:
+        raise InvalidInput("token: it is empty; set HF_TOKEN to a token that may write to the hub")
 
 
 def _checked(store: RunStore) -> list[str]:

@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 
 from services.serving import Readiness, serve
-from services.trainer import tasks
+from services.trainer import merge_tasks, tasks
 from services.trainer.app import create_app
 from services.trainer.core import Jobs
-from services.trainer.jobs import JobStore
+from services.trainer.merges import Merges
+from services.trainer.recovery import recover_jobs, recovering
+from services.trainer.workspace import runs_at
 
 PORT = 8004
 
@@ -32,8 +34,15 @@ def readiness(base_model: str) -> Readiness:
 
 def main() -> None:
     settings = tasks.SETTINGS
-    jobs = Jobs(settings, JobStore(settings.jobs))
-    serve(create_app(jobs, tasks.enqueue, readiness(settings.base_model)), PORT)
+    jobs, merging = Jobs(settings, tasks.STORE), Jobs(settings, merge_tasks.STORE)
+    merges = Merges(runs_at(settings), tasks.STORE, merge_tasks.STORE, merge_tasks.enqueue_merge)
+
+    def look() -> None:
+        recover_jobs(jobs, tasks.enqueue)
+        recover_jobs(merging, merge_tasks.enqueue_merge)
+
+    with recovering(look):
+        serve(create_app(jobs, tasks.enqueue, readiness(settings.base_model), merges), PORT)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from askback.contracts.student import Adapter, EnginePhase, EngineStatus, SleepR
 from askback.contracts.trainer import Job, JobState
 from services.trainer.dataset import digest
 from services.trainer.settings import Settings
+from services.trainer.workspace import WEIGHTS, runs_at
 
 log = logging.getLogger(__name__)
 
@@ -116,13 +117,14 @@ def give_turn_back(settings: Settings, job: Job) -> None:
     if settings.gpu_lock is None:
         return
     try:
-        adapter = _served(settings.runs, job) if job.state is JobState.DONE else None
+        adapter = _served(settings, job) if job.state is JobState.DONE else None
         StudentLine(settings.student_url, settings.api_key).wake(adapter)
     except (ServiceError, OSError) as error:
         log.warning("the student was not told that job %s is over: %s", job.id, error)
 
 
-def _served(runs: Path, job: Job) -> Adapter:
+def _served(settings: Settings, job: Job) -> Adapter:
     """The job's adapter under the name by which the loop asks for it, which is unique to its weights."""
-    path = f"{job.request.run_id}/{job.adapter}"
-    return Adapter(name=f"{job.request.run_id}-{job.request.name}-{digest(runs / path / 'adapter_model.safetensors')[:6]}", path=path)
+    run, name = job.request.run_id, job.request.name
+    weights = runs_at(settings).file("adapter", run, f"{job.adapter}/{WEIGHTS}")
+    return Adapter(name=f"{run}-{name}-{digest(weights)[:6]}", path=f"{run}/{job.adapter}")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from askback.contracts.errors import InvalidInput
-from askback.contracts.trainer import Job, LossPoint, Progress
+from askback.contracts.trainer import FitPlan, Job, LossPoint, Progress
 
 Clock = Callable[[], float]
 
@@ -28,8 +28,16 @@ class ProgressWriter:
         self.job = self.job.model_copy(update={"losses": list(losses), "progress": Progress(step=step, total_steps=total)})
         self._flush()
 
-    def step(self, step: int, loss: float, tokens: int) -> None:
-        """One step is done; `tokens` is the count since `begin`. Raises InvalidInput when the loss is not a finite number."""
+    def fitted(self, plan: FitPlan | None) -> None:
+        """Keep how the job was fitted to its card."""
+        self.job = self.job.model_copy(update={"fit": plan})
+        self._flush()
+
+    def step(self, step: int, loss: float, tokens: int, memory_gib: float | None = None) -> None:
+        """One step is done; `tokens` is the count since `begin`, `memory_gib` the most memory held so far.
+
+        Raises InvalidInput when the loss is not a finite number.
+        """
         if not math.isfinite(loss):
             raise InvalidInput(f"the loss became {loss} at step {step}; lower recipe.learning_rate or check the rows")
         now = self._clock()
@@ -41,6 +49,7 @@ class ProgressWriter:
             loss=loss,
             tokens_per_s=tokens / seconds,
             seconds_left=(total - step) * seconds / max(step - self._first_step, 1),
+            memory_gib=memory_gib,
         )
         self.job.losses.append(LossPoint(step=step, loss=loss))
         self.job = self.job.model_copy(update={"progress": progress})

@@ -1,6 +1,7 @@
 """Celery entry points: `celery -A services.trainer.tasks worker --pool=solo -Q trainer -n trainer@%h`."""
 
 import logging
+import sys
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,12 +10,14 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 from kombu.exceptions import OperationalError
 
-from askback.contracts.errors import UpstreamUnavailable
+from askback.contracts.errors import InvalidInput, ServiceError, UpstreamUnavailable
 from services.trainer.core import Jobs
 from services.trainer.gpu_turn import give_turn_back
-from services.trainer.jobs import JobStore
+from services.trainer.job_stores import job_store
 from services.trainer.process import supervise
+from services.trainer.recovery import recover_jobs
 from services.trainer.settings import Settings
+from services.trainer.workspace import runs_at
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +30,22 @@ class _Shutdown:
     requested: bool = False
 
 
-SETTINGS = Settings.from_environment()
+def _settings() -> Settings:
+    """The environment's; one that cannot be ends the process with one line, since Celery would print a traceback."""
+    try:
+        settings = Settings.from_environment()
+        job_store(settings)
+        runs_at(settings)
+    except InvalidInput as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+    return settings
+
+
+SETTINGS = _settings()
+STORE = job_store(SETTINGS)
 SHUTDOWN = _Shutdown()
-app = Celery("askback-trainer", broker=SETTINGS.redis_url)
+app = Celery("askback-trainer", broker=SETTINGS.redis_url, include=["services.trainer.merge_tasks"])
 app.conf.update(
     task_serializer="json",
     accept_content=["json"],
@@ -40,6 +56,7 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
     broker_transport_options={
+        "global_keyprefix": f"{SETTINGS.queue_prefix}trainer:",
         "socket_connect_timeout": BROKER_TIMEOUT_S,
         "socket_timeout": BROKER_TIMEOUT_S,
         "max_retries": 1,  # with kombu's own pauses a submission without Redis would wait for six seconds
@@ -52,9 +69,8 @@ app.conf.update(
 @app.task(name="trainer.train")  # type: ignore[untyped-decorator]
 def train(job_id: str) -> None:
     """Train one job in its own process. A message for a job that is over or runs is a no-op."""
-    store = JobStore(SETTINGS.jobs)
-    if supervise(store, job_id, SHUTDOWN, gpu_lock=SETTINGS.gpu_lock):
-        give_turn_back(SETTINGS, store.read(job_id))
+    if supervise(STORE, job_id, SHUTDOWN, gpu_lock=SETTINGS.gpu_lock):
+        give_turn_back(SETTINGS, STORE.read(job_id))
 
 
 def enqueue(job_id: str) -> None:
@@ -83,9 +99,10 @@ def missing_broker() -> str:
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def recover(**_: Any) -> None:
     """Enqueue what a killed worker left, at once rather than after the broker's visibility timeout."""
-    recovered = Jobs(SETTINGS, JobStore(SETTINGS.jobs)).recover(enqueue)
-    if recovered:
-        log.warning("enqueued what no worker held: %s", ", ".join(recovered))
+    try:
+        recover_jobs(Jobs(SETTINGS, STORE), enqueue)
+    except ServiceError as error:  # the service looks again soon
+        log.warning("cannot look for jobs that were left: %s", error)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -1,32 +1,38 @@
 """One job from its rows to the published adapter. Imports torch and its kin, so only the training process imports this."""
 
-import importlib.metadata
-import json
 import logging
-import os
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.trainer import Job, JobState
 from services.trainer import guards
 from services.trainer.checkpoints import last_checkpoint
-from services.trainer.dataset import digest, read_dataset
-from services.trainer.jobs import JobStore, write_atomic
-from services.trainer.peft_adapter import lora_config, save_adapter, with_adapter
+from services.trainer.dataset import Row, read_dataset
+from services.trainer.fitting import fit
+from services.trainer.jobs import JobStore
+from services.trainer.out_of_memory import explained
+from services.trainer.peft_adapter import lora_config, with_adapter
 from services.trainer.progress import ProgressWriter
+from services.trainer.publishing import publish
 from services.trainer.settings import Settings
-from services.trainer.transformers_model import HubTokenizer, StepReport, load_base, on_gpu, use_threads
-from services.trainer.trl_trainers import build_trainer
+from services.trainer.torch_card import is_first, on_gpu, use_card
+from services.trainer.trained_rows import check_trained_rows
+from services.trainer.transformers_model import HubTokenizer, StepReport, load_base, use_threads
+from services.trainer.trl_trainers import build_trainer, gathered_weights
 from services.trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 
 def train(settings: Settings, store: JobStore, job: Job) -> Job:
-    """Train and publish the job's adapter; returns the job as DONE. Goes on from the last whole checkpoint, if there is one."""
+    """Train and publish the job's adapter; returns the job as DONE. Goes on from the last whole checkpoint, if there is one.
+
+    Of several processes that train a job together, each calls this, and the first one reports and publishes.
+    """
     workspace = Workspace(settings, job.request)
     recipe = job.request.recipe
     rows = read_dataset(workspace.dataset, job.request.method)
@@ -34,52 +40,60 @@ def train(settings: Settings, store: JobStore, job: Job) -> Job:
         raise InvalidInput("dataset: it or init_adapter changed since the job was submitted; submit again")
     if workspace.is_published(job.id):
         return _done(job, workspace)
+    use_card(settings.gpu_memory_gb)
     use_threads()
     tokenizer = HubTokenizer(settings.base_model)
     signal = guards.measure(rows, tokenizer, recipe.max_length)
-    guards.check(signal, recipe.max_length, bool(recipe.allow))
+    guards.check(signal, recipe)
     log.info("signal: %s", signal)
-    base = load_base(settings.base_model, recipe.four_bit)
-    model = with_adapter(base, workspace.init_adapter) if workspace.init_adapter else base
-    peft_config = None if workspace.init_adapter else lora_config(recipe)
-    progress = ProgressWriter(job, store.write)
-    checkpoints = store.checkpoints(job.id)
-    trainer = build_trainer(job.request, model, peft_config, tokenizer.wrapped, rows, [StepReport(progress)], checkpoints, on_gpu())
-    checkpoint = last_checkpoint(checkpoints)
-    begun = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    facts = {
-        **asdict(signal),
-        "seconds": round(time.monotonic() - begun, 3),
-        "resumed_from": checkpoint.name if checkpoint else "",
-        "dtype": str(base.dtype),
-    }
-    _publish(workspace, progress.job, trainer.model, facts)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    progress = ProgressWriter(job, store.write if is_first() else _unheard)
+    try:
+        trained = _trained(settings, workspace, rows, tokenizer, progress, store.checkpoints(job.id), signal)
+    except Exception as error:
+        if told := explained(error, recipe, progress.job.fit, signal.longest):
+            raise told from error
+        raise
+    if is_first():
+        publish(workspace, progress.job, trained.model, {**asdict(signal), **trained.facts}, trained.weights)
+        shutil.rmtree(store.checkpoints(job.id), ignore_errors=True)
     return _done(progress.job, workspace)
 
 
-def _publish(workspace: Workspace, job: Job, model: Any, facts: dict[str, Any]) -> None:
-    """Write the adapter aside, `training.json` last, and rename the folder into place."""
-    workspace.is_published(job.id)  # raises Conflict if another job took the name meanwhile
-    aside = workspace.target.with_name(f".{workspace.target.name}.{job.id}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    save_adapter(model, aside, workspace.base_model)
-    for path in aside.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    record = {
-        "job_id": job.id,
-        "request": job.request.model_dump(mode="json"),
-        "base_model": workspace.base_model,
-        "dataset_sha256": digest(workspace.dataset),
-        **facts,
-        "losses": [point.model_dump() for point in job.losses],
-        "versions": {name: importlib.metadata.version(name) for name in ("trl", "transformers", "peft", "torch")},
+@dataclass(frozen=True)
+class _Trained:
+    model: Any
+    facts: dict[str, Any]
+    """What the adapter's manifest says of the training."""
+    weights: Any | None
+    """The whole state of a model whose cards hold a share each."""
+
+
+def _trained(
+    settings: Settings, workspace: Workspace, rows: list[Row], tokenizer: HubTokenizer, progress: ProgressWriter, folder: Path, signal: guards.Signal
+) -> _Trained:
+    """The trained model; its checkpoints lie in `folder`."""
+    job, recipe = progress.job, progress.job.request.recipe
+    base = load_base(settings.base_model, recipe.four_bit)
+    model = with_adapter(base, workspace.init_adapter) if workspace.init_adapter else base
+    fresh = None if workspace.init_adapter else lora_config(recipe)
+    trainer = build_trainer(job.request, model, fresh, tokenizer.wrapped, rows, [StepReport(progress)], folder, on_gpu())
+    log.info("rows: %s", check_trained_rows(trainer, rows, tokenizer, job.request.method, signal))
+    checkpoint = last_checkpoint(folder)
+    progress.fitted(fit(trainer, recipe, job.fit if checkpoint else None, settings.gpu_memory_gb))
+    begun = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    counted = [entry["num_tokens"] for entry in trainer.state.log_history if "num_tokens" in entry]
+    facts = {
+        "seconds": round(time.monotonic() - begun, 3),
+        "resumed_from": checkpoint.name if checkpoint else "",
+        "dtype": str(base.dtype),
+        "trained_tokens": counted[-1] if counted else None,
     }
-    write_atomic(aside / "training.json", json.dumps(record, indent=1))
-    aside.rename(workspace.target)
+    return _Trained(trainer.model, facts, gathered_weights(trainer))
+
+
+def _unheard(job: Job) -> None:
+    """Where another process of the job reports."""
 
 
 def _done(job: Job, workspace: Workspace) -> Job:

@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig, TrainerCallback
+from transformers.utils import is_flash_attn_2_available
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Message
 from askback.contracts.trainer import LossPoint
+from services.trainer.fused import use_liger
 from services.trainer.progress import ProgressWriter
+from services.trainer.torch_card import on_gpu, peak_memory_gib
 
 
 class HubTokenizer:
@@ -47,11 +50,8 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         if "loss" in logs:
-            self._progress.step(state.global_step, float(logs["loss"]), int(logs.get("num_tokens", 0)))
-
-
-def on_gpu() -> bool:
-    return bool(torch.cuda.is_available())
+            tokens = int(float(logs.get("num_tokens", 0)))
+            self._progress.step(state.global_step, float(logs["loss"]), tokens, round(peak_memory_gib(), 2))
 
 
 def use_threads() -> None:
@@ -62,17 +62,26 @@ def use_threads() -> None:
 
 def load_base(base_model: str, four_bit: bool) -> Any:
     """The base model for causal language modelling; `four_bit` loads NF4 with double quantisation."""
+    sharded = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
     options: dict[str, Any] = {"dtype": torch.bfloat16 if four_bit or on_gpu() or _cpu_has_bf16() else torch.float32}
     if four_bit:
         options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_quant_storage=torch.bfloat16 if sharded else torch.uint8,  # FSDP shards only tensors of one floating type
         )
     if on_gpu():
-        options["device_map"] = {"": 0}
+        options["attn_implementation"] = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
+    if on_gpu() and not sharded:
+        options["device_map"] = {"": torch.cuda.current_device()}
     model = AutoModelForCausalLM.from_pretrained(base_model, **options)
     if four_bit:
         _keep_weights_unpacked(model)
     model.config.use_cache = False
+    if on_gpu():
+        use_liger(model)
     return model
 
 

@@ -1,32 +1,33 @@
-"""A run's folder: where a request's dataset and adapters lie, and what a finished adapter says of itself."""
+"""One request among the runs: its dataset and starting adapter, and the place of the adapter that it makes."""
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from askback.contracts.errors import Conflict, InvalidInput
 from askback.contracts.trainer import TrainRequest
 from services.trainer.dataset import digest
+from services.trainer.fsspec_runs import UrlRuns
+from services.trainer.runs import LocalRuns, Runs, parsed
 from services.trainer.settings import Settings
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
 
 
 class Workspace:
-    """The paths of one request, all of them inside its run's folder."""
+    """The paths of one request, all of them inside its run's folder or copies of what lies there."""
 
     def __init__(self, settings: Settings, request: TrainRequest) -> None:
         """Raises InvalidInput for a path that leaves the run's folder and for an unfit `init_adapter`."""
         self.base_model = settings.base_model
         self.request = request
-        self.folder = (settings.runs / request.run_id).resolve()
+        self._runs = runs_at(settings)
         if not settings.base_model:
             raise InvalidInput("BASE_MODEL is not set; start the trainer with the folder or name of the base model")
-        if not self.folder.is_dir():
+        if not self._runs.exists(request.run_id):
             raise InvalidInput(f"run_id: {request.run_id}: no such folder under RUNS_DIR")
-        self.dataset = self._inside("dataset", request.dataset)
-        self.init_adapter = self._inside("init_adapter", request.init_adapter) if request.init_adapter else None
-        if self.init_adapter:
-            self._check_adapter(self.init_adapter)
+        self.dataset = self._runs.file("dataset", request.run_id, request.dataset)
+        self.init_adapter = self._init_adapter() if request.init_adapter else None
 
     @property
     def adapter(self) -> str:
@@ -35,44 +36,42 @@ class Workspace:
 
     @property
     def target(self) -> Path:
-        return self.folder / self.adapter
+        """The new adapter's folder; one that is behind a URL is never there. Make the folder to `publish` beside it."""
+        return self._runs.target(self.request.run_id, self.adapter)
 
     def job_id(self) -> str:
         """Same request, same bytes of data and starting weights, same base model: same 16 hexadecimal digits."""
         parts = [self.request.model_dump_json(), digest(self.dataset), self.base_model]
         if self.init_adapter:
-            parts.append(digest(self.init_adapter / "adapter_model.safetensors"))
+            parts.append(digest(self.init_adapter / WEIGHTS))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def is_published(self, job_id: str) -> bool:
         """Whether this very job's adapter is there; raises Conflict when its name holds something else."""
-        if not self.target.exists():
+        owner = self._runs.owner(self.request.run_id, self.adapter)
+        if owner is None:
             return False
-        record = self.target / "training.json"
-        owner = _read_json(record).get("job_id") if record.is_file() else None
-        if owner != job_id:
-            holder = f"job {owner}" if owner else "no job of this trainer"
+        if owner.job_id != job_id:
+            holder = f"job {owner.job_id}" if owner.job_id else "no job of this trainer"
             raise Conflict(f"name: {self.adapter} holds the adapter of {holder}; choose another name or remove the folder")
-        return True
+        return owner.complete
 
-    def _inside(self, field: str, relative: str) -> Path:
-        path = (self.folder / relative.split("\0")[0]).resolve()
-        if not path.is_relative_to(self.folder) or "\0" in relative:
-            raise InvalidInput(f"{field}: {relative!r} lies outside the run's folder; give a path relative to it")
-        return path
+    def publish(self, aside: Path) -> None:
+        """Move the whole adapter `aside`, with its training.json, to its place; raises Conflict when the place was taken meanwhile."""
+        self._runs.publish(aside, self.request.run_id, self.adapter)
 
-    def _check_adapter(self, folder: Path) -> None:
-        config = folder / "adapter_config.json"
-        if not config.is_file() or not (folder / "adapter_model.safetensors").is_file():
-            raise InvalidInput(f"init_adapter: {self.request.init_adapter}: no adapter there; train it first")
-        base = _read_json(config).get("base_model_name_or_path")
+    def _init_adapter(self) -> Path:
+        named = self.request.init_adapter
+        folder = self._runs.folder("init_adapter", self.request.run_id, named, (CONFIG, WEIGHTS))
+        config = folder / CONFIG
+        if not config.is_file() or not (folder / WEIGHTS).is_file():
+            raise InvalidInput(f"init_adapter: {named}: no adapter there; train it first")
+        base = parsed(config, config.read_bytes()).get("base_model_name_or_path")
         if base != self.base_model:
-            raise InvalidInput(f"init_adapter: {self.request.init_adapter} was trained on {base!r}; the trainer's base model is {self.base_model!r}")
+            raise InvalidInput(f"init_adapter: {named} was trained on {base!r}; the trainer's base model is {self.base_model!r}")
+        return folder
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"{path.parent.name}/{path.name}: not JSON ({error}); remove the folder and train it again") from error
-    return content if isinstance(content, dict) else {}
+def runs_at(settings: Settings) -> Runs:
+    """The runs of RUNS_DIR; raises InvalidInput for a URL that cannot be used."""
+    return UrlRuns(settings.runs_url, settings.runs) if settings.runs_url else LocalRuns(settings.runs)

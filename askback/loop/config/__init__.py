@@ -1,5 +1,6 @@
 """A run's configuration: one TOML file, checked field by field, written into the run's folder as it was resolved."""
 
+from askback.loop.config.recipe_profiles import RecipeProfile, read_recipes, recipes_file
 from askback.loop.config.run_config import RunConfig
 from askback.loop.config.sections import (
     AdapterConfig,
@@ -7,6 +8,7 @@ from askback.loop.config.sections import (
     EvaluateConfig,
     HarvestConfig,
     PromoteConfig,
+    RecipeConfig,
     Sampling,
     Section,
     Track,
@@ -20,6 +22,8 @@ __all__ = [
     "EvaluateConfig",
     "HarvestConfig",
     "PromoteConfig",
+    "RecipeConfig",
+    "RecipeProfile",
     "RunConfig",
     "Sampling",
     "Section",
@@ -29,4 +33,6 @@ __all__ = [
     "load_config",
     "overridden",
     "parse_config",
+    "read_recipes",
+    "recipes_file",
 ]

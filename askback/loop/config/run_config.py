@@ -2,11 +2,22 @@
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from askback.contracts.student import BASE
 from askback.contracts.trainer import Method, Recipe
-from askback.loop.config.sections import AdapterConfig, DataConfig, EvaluateConfig, HarvestConfig, Name, PromoteConfig, Section, TracksConfig
+from askback.loop.config.mistake import mistake
+from askback.loop.config.sections import (
+    AdapterConfig,
+    DataConfig,
+    EvaluateConfig,
+    HarvestConfig,
+    Name,
+    PromoteConfig,
+    RecipeConfig,
+    Section,
+    TracksConfig,
+)
 from askback.tasks import TASKS
 
 _TRAIN_ROWS = {"strategyqa": 2000, "hotpotqa": 4000}
@@ -22,7 +33,7 @@ class RunConfig(Section):
     data: DataConfig = DataConfig()
     harvest: HarvestConfig = HarvestConfig()
     tracks: TracksConfig = TracksConfig()
-    recipe: Recipe = Recipe()
+    recipe: RecipeConfig = RecipeConfig()
     adapters: list[AdapterConfig] = Field(min_length=1)
     evaluate: EvaluateConfig
     promote: PromoteConfig = PromoteConfig()
@@ -49,12 +60,18 @@ class RunConfig(Section):
             if (adapter.method is Method.DPO) != (adapter.track == "preference"):
                 raise ValueError(f"adapters: {adapter.name!r}: method dpo goes with track preference, method sft with the others")
             known.add(adapter.name)
-            self.recipe_of(adapter)
+            self._check_recipe(adapter)
         for condition in self.evaluate.conditions:
             if condition.adapter not in known | {BASE}:
                 raise ValueError(f"evaluate.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")
         return self
 
     def recipe_of(self, adapter: AdapterConfig) -> Recipe:
-        """The run's recipe with the adapter's own fields over it."""
-        return Recipe.model_validate(self.recipe.model_dump() | adapter.recipe)
+        """The whole recipe of one adapter: the run's with the adapter's own fields over it."""
+        return Recipe.model_validate(self.recipe.model_dump(exclude={"from_profile"}) | adapter.recipe)
+
+    def _check_recipe(self, adapter: AdapterConfig) -> None:
+        try:
+            self.recipe_of(adapter)
+        except ValidationError as error:
+            raise ValueError(f"adapters: {adapter.name!r}: {mistake(error, 'recipe')}") from error

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from askback.contracts.records import Condition
 from askback.contracts.student import CotForm, Resolver
-from askback.contracts.trainer import Method
+from askback.contracts.trainer import Method, Recipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 Track = Literal["direct", "cot", "context", "dialogue", "preference"]
@@ -83,6 +83,14 @@ class TracksConfig(Section):
     """Form of the track `cot`: thought then answer, answer then thought, or each as a task of its own under a prefix."""
 
 
+class RecipeConfig(Recipe):
+    """How adapters are trained, where an adapter says nothing else. A run's TOML may name a `profile` of configs/recipes.toml here,
+    which is written out when it is loaded."""
+
+    from_profile: str = ""
+    """The profile that was written out; for people, nothing is read by it again."""
+
+
 class AdapterConfig(Section):
     """One adapter to train."""
 
@@ -92,7 +100,7 @@ class AdapterConfig(Section):
     init: str = ""
     """Adapter to start from (DPO); empty starts from the base model."""
     recipe: dict[str, Any] = {}
-    """Fields of the recipe that differ from the run's `[recipe]`."""
+    """Fields of the recipe that differ from the run's `[recipe]`; for method dpo the profile's own differences are among them."""
 
 
 def _condition(value: Any) -> Any:

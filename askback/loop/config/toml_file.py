@@ -1,6 +1,7 @@
 """A run's configuration from its TOML file, under the command line's options, and back into TOML."""
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,28 +9,31 @@ from typing import Any
 from pydantic import ValidationError
 
 from askback.contracts.errors import InvalidInput
+from askback.loop.config.mistake import mistake
+from askback.loop.config.recipe_profiles import recipes_file, written_out
 from askback.loop.config.run_config import RunConfig
 
 
-def load_config(path: Path) -> RunConfig:
-    """Read and check a run's TOML; raises InvalidInput with one line naming file and field."""
+def load_config(path: Path, recipes: Path | None = None) -> RunConfig:
+    """Read and check a run's TOML; raises InvalidInput with one line naming file and field.
+
+    `recipes` holds the profiles that a recipe may name, by default RECIPES_CONFIG or configs/recipes.toml; it is read only then.
+    """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InvalidInput(f"{path}: no such file; `ls configs/` shows the configurations that ship with askback") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInput(f"{path}: not a readable TOML file: {error}") from error
-    return parse_config(raw, str(path))
+    return parse_config(written_out(raw, str(path), recipes or recipes_file(os.environ)), str(path))
 
 
 def parse_config(raw: dict[str, Any], place: str) -> RunConfig:
+    """Check what a run's TOML holds, its profile written out; raises InvalidInput with one line that starts with `place`."""
     try:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise InvalidInput(f"{place}: {field + ': ' if field else ''}{message}") from error
+        raise InvalidInput(f"{place}: {mistake(error)}") from error
 
 
 def overridden(

@@ -1,10 +1,15 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from trainer_rows import Writer
+from trainer_stack import redis
 
+from services.trainer.folder_jobs import FolderJobs
+from services.trainer.jobs import JobStore
+from services.trainer.redis_jobs import RedisJobs
 from services.trainer.settings import Settings
 
 
@@ -26,3 +31,18 @@ def write_rows(settings: Settings) -> Writer:
         return name
 
     return write
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A redis-server for all tests that keep no keys in common."""
+    with redis() as url:
+        yield url
+
+
+@pytest.fixture(params=["folder", "redis"])
+def store(request: pytest.FixtureRequest, settings: Settings) -> JobStore:
+    """Each kind of store in turn, empty; Redis's leases last half a second."""
+    if request.param == "folder":
+        return FolderJobs(settings.jobs)
+    return RedisJobs(request.getfixturevalue("redis_url"), settings.jobs, prefix=f"{settings.jobs.parent.name}:", lease_s=0.5)

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 
 from askback.contracts.records import Draft, HarvestRecord, HarvestStage, Sample
+from askback.contracts.trainer import Method, Recipe
 from askback.loop import tracks
 from askback.loop.config import parse_config
 from askback.loop.store import RunStore
 from askback.loop.tokenizers_counter import WordEstimate
 from askback.tasks import task_named
+from services.trainer import guards
+from services.trainer.dataset import read_dataset
+from services.trainer.trained_rows import check_trained_rows
 
 SMOL = Path(__file__).parents[3] / "var" / "models" / "SmolLM2-135M-Instruct"
 pytestmark = pytest.mark.skipif(not (SMOL / "tokenizer.json").is_file(), reason=f"no tokenizer in {SMOL}; `make unit` builds it")
@@ -123,6 +127,17 @@ def learnt(trainer: Any, tokenizer: Any) -> list[str]:
     return [tokenizer.decode([token for token in line if token != -100]) for line in labels.tolist()]
 
 
+def assert_nothing_lost(trainer: Any, file: Path, method: Method) -> None:
+    """The rows pass the guards, before and after TRL prepared them."""
+    from services.trainer.transformers_model import HubTokenizer
+
+    hub, rows = HubTokenizer(str(SMOL)), read_dataset(file, method)
+    signal = guards.measure(rows, hub, trainer.args.max_length)
+    guards.check(signal, Recipe(max_length=trainer.args.max_length))
+    counts = check_trained_rows(trainer, rows, hub, method, signal)
+    assert (counts["checked"], counts["truncated"]) == (len(rows), 0)
+
+
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize(("cot", "track"), SFT_FILES)
 def test_sft_trains_on_the_completions_of(
@@ -138,6 +153,7 @@ def test_sft_trains_on_the_completions_of(
     texts = learnt(trainer, tokenizer)
     assert len(texts) == 2
     assert {text.split("<|im_end|>")[0] for text in texts} <= said
+    assert_nothing_lost(trainer, file, Method.SFT)
     assert_finite_step(trainer)
 
 
@@ -145,12 +161,14 @@ def test_sft_trains_on_the_completions_of(
 def test_dpo_trains_on_the_pairs_of(name: str, files: dict[tuple[str, str], Path], model: Any, tokenizer: Any, tmp_path: Path) -> None:
     from trl import DPOConfig, DPOTrainer
 
-    dataset = loaded(files[name, COT_FORMS[0]] / "preference.jsonl", tmp_path)
+    file = files[name, COT_FORMS[0]] / "preference.jsonl"
+    dataset = loaded(file, tmp_path)
     assert len(dataset) == len(RIVERS)
     sides = {"model": model, "ref_model": deepcopy(model)}  # a reference is else fetched by the name that a random model lacks
     trainer = DPOTrainer(**sides, args=DPOConfig(**one_step(tmp_path)), train_dataset=dataset, processing_class=tokenizer)
     mask = next(iter(trainer.get_train_dataloader()))["completion_mask"]
     assert mask.shape[0] == 4 and all(0 < line.sum() < line.numel() for line in mask)
+    assert_nothing_lost(trainer, file, Method.DPO)
     assert_finite_step(trainer)
 
 

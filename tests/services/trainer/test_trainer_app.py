@@ -9,12 +9,12 @@ from askback.contracts.errors import Conflict, InvalidInput, NotFound, UpstreamU
 from askback.contracts.trainer import JobState, TrainRequest
 from services.trainer.app import create_app
 from services.trainer.core import Enqueue, Jobs
-from services.trainer.jobs import JobStore
+from services.trainer.folder_jobs import FolderJobs
 from services.trainer.settings import Settings
 
 
 def client_of(settings: Settings, enqueue: Enqueue) -> TrainerClient:
-    app = create_app(Jobs(settings, JobStore(settings.jobs)), enqueue)
+    app = create_app(Jobs(settings, FolderJobs(settings.jobs)), enqueue)
     return TrainerClient(httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://trainer"))
 
 

@@ -1,10 +1,11 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
 from trainer_rows import Writer, dpo_row, sft_row
 
-from askback.contracts.errors import Conflict, InvalidInput
+from askback.contracts.errors import Conflict, InvalidInput, UpstreamUnavailable
 from askback.contracts.trainer import Job, JobState, Method, Recipe, TrainRequest
 from services.trainer.core import MOST_DEATHS, Jobs
 from services.trainer.jobs import JobStore
@@ -12,8 +13,8 @@ from services.trainer.settings import Settings
 
 
 @pytest.fixture
-def jobs(settings: Settings) -> Jobs:
-    return Jobs(settings, JobStore(settings.jobs))
+def jobs(settings: Settings, store: JobStore) -> Jobs:
+    return Jobs(settings, store)
 
 
 @pytest.fixture
@@ -109,6 +110,7 @@ def test_a_done_job_whose_adapter_was_removed_is_trained_again(jobs: Jobs, reque
 
 def test_recovery_enqueues_what_waits_or_ran_in_the_order_of_submission(jobs: Jobs, request_a: TrainRequest) -> None:
     made = [jobs.submit(request_a.model_copy(update={"seed": seed}), list[str]().append) for seed in range(4)]
+    jobs.store.clear_enqueued(made[1].id)
     for job, state in zip(made, (JobState.RUNNING, JobState.QUEUED, JobState.DONE, JobState.FAILED), strict=True):
         jobs.store.write(job.model_copy(update={"state": state}))
     queue: list[str] = []
@@ -117,11 +119,12 @@ def test_recovery_enqueues_what_waits_or_ran_in_the_order_of_submission(jobs: Jo
 
 def test_a_job_that_keeps_killing_its_worker_fails_instead_of_looping(jobs: Jobs, request_a: TrainRequest) -> None:
     job = jobs.submit(request_a, list[str]().append)
+    jobs.store.write(job.model_copy(update={"state": JobState.RUNNING}))
     for _ in range(MOST_DEATHS):
         jobs.store.count_start(job.id)
     queue: list[str] = []
     assert jobs.recover(queue.append) == queue == []
-    assert "its worker died 3 times" in jobs.store.read(job.id).error
+    assert "its worker died twice during this job" in jobs.store.read(job.id).error
     jobs.submit(request_a, queue.append)
     assert (queue, jobs.store.starts(job.id)) == ([job.id], 0)
 
@@ -132,7 +135,55 @@ def test_cancel_ends_a_waiting_job_at_once_and_flags_a_running_one(jobs: Jobs, r
     with pytest.raises(Conflict, match="is failed and cannot be cancelled"):
         jobs.cancel(job.id)
     jobs.submit(request_a, list[str]().append)
-    assert not jobs.store.cancel_flag(job.id).exists()
+    assert not jobs.store.is_cancelled(job.id)
     with jobs.store.lock(job.id):
         assert jobs.cancel(job.id).state is JobState.QUEUED
-    assert jobs.store.cancel_flag(job.id).exists()
+    assert jobs.store.is_cancelled(job.id)
+
+
+def test_the_first_death_of_a_worker_is_retried_and_the_second_is_not(jobs: Jobs, request_a: TrainRequest) -> None:
+    job_id = jobs.submit(request_a, list[str]().append).id
+    queue: list[str] = []
+    for deaths in (1, 2):
+        jobs.store.count_start(job_id)
+        jobs.store.write(jobs.store.read(job_id).model_copy(update={"state": JobState.RUNNING}))
+        jobs.recover(queue.append)
+        assert queue == [job_id], deaths
+    assert jobs.store.read(job_id).state is JobState.FAILED
+
+
+def test_a_job_that_waits_on_the_queue_is_not_enqueued_again_until_its_message_is_no_more_believed_in(jobs: Jobs, request_a: TrainRequest) -> None:
+    queue: list[str] = []
+    job_id = jobs.submit(request_a, queue.append).id
+    for _ in range(3):
+        jobs.recover(queue.append)
+    assert queue == [job_id]
+    jobs.store.mark_enqueued(job_id, 0.001)
+    time.sleep(0.01)
+    assert jobs.recover(queue.append) == [job_id]
+    assert jobs.recover(queue.append) == []
+
+
+def test_a_dead_workers_job_is_enqueued_once_and_not_at_every_look(jobs: Jobs, request_a: TrainRequest) -> None:
+    job_id = jobs.submit(request_a, list[str]().append).id
+    jobs.store.write(jobs.store.read(job_id).model_copy(update={"state": JobState.RUNNING}))
+    assert [jobs.recover(list[str]().append) for _ in range(3)] == [[job_id], [], []]
+    assert jobs.store.read(job_id).state is JobState.QUEUED
+
+
+def test_a_message_that_was_refused_is_sent_at_the_next_look(jobs: Jobs, request_a: TrainRequest) -> None:
+    def refuse(_: str) -> None:
+        raise UpstreamUnavailable("redis cannot be reached")
+
+    with pytest.raises(UpstreamUnavailable):
+        jobs.submit(request_a, refuse)
+    with pytest.raises(UpstreamUnavailable):
+        jobs.recover(refuse)
+    assert len(jobs.recover(list[str]().append)) == 1
+
+
+def test_a_job_whose_worker_died_before_it_could_cancel_it_is_cancelled_by_recovery(jobs: Jobs, request_a: TrainRequest) -> None:
+    job_id = jobs.submit(request_a, list[str]().append).id
+    jobs.store.cancel(job_id)
+    assert jobs.recover(list[str]().append) == []
+    assert (jobs.store.read(job_id).error, jobs.store.is_cancelled(job_id)) == ("cancelled", False)

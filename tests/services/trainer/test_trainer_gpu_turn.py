@@ -18,8 +18,8 @@ from askback.contracts.errors import Conflict
 from askback.contracts.gpu_lock import EngineNote, GpuLock, Note
 from askback.contracts.student import EnginePhase, EngineStatus
 from askback.contracts.trainer import Job, JobState, TrainRequest
+from services.trainer.folder_jobs import FolderJobs
 from services.trainer.gpu_turn import DESCRIPTOR, StudentLine, give_turn_back, take_card, take_turn
-from services.trainer.jobs import JobStore
 from services.trainer.process import supervise
 from services.trainer.settings import Settings
 
@@ -174,7 +174,7 @@ def test_a_child_locks_the_card_and_its_end_frees_it(
     """
     (tmp_path / "stand_in.py").write_text(textwrap.dedent(code))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    store = JobStore(set_up.jobs)
+    store = FolderJobs(set_up.jobs)
     store.write(JOB)
     worker = threading.Thread(target=supervise, args=(store, JOB.id, Asked(), "stand_in", set_up.gpu_lock))
     worker.start()

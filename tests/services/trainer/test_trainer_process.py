@@ -4,14 +4,16 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from askback.contracts.trainer import Job, JobState, LossPoint, TrainRequest
+from services.trainer import process
 from services.trainer.jobs import JobStore
-from services.trainer.process import PARENT, supervise
+from services.trainer.process import LOCK_LOST, PARENT, supervise
 from services.trainer.progress import ProgressWriter
 
 JOB = Job(id="0123456789abcdef", state=JobState.QUEUED, request=TrainRequest(run_id="r1", name="n", dataset="a.jsonl"))
@@ -22,11 +24,9 @@ class Asked:
     requested: bool = False
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> JobStore:
-    store = JobStore(tmp_path / "jobs")
+@pytest.fixture(autouse=True)
+def submitted(store: JobStore) -> None:
     store.write(JOB)
-    return store
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def test_a_child_that_dies_early_fails_the_job_with_its_last_line(store: JobStor
 
 
 def test_cancel_ends_the_child_within_seconds(store: JobStore, child: Child) -> None:
-    child.then(store.cancel_flag(JOB.id).touch)
+    child.then(lambda: store.cancel(JOB.id))
     begun = time.monotonic()
     supervise(store, JOB.id, Asked(), child.does("time.sleep(60)"))
     assert time.monotonic() - begun < 5
     assert (store.read(JOB.id).state, store.read(JOB.id).error) == (JobState.FAILED, "cancelled")
-    assert not store.cancel_flag(JOB.id).exists()
+    assert not store.is_cancelled(JOB.id)
 
 
 def test_a_worker_that_ends_leaves_the_job_to_the_next(store: JobStore, child: Child) -> None:
@@ -96,24 +96,45 @@ def test_a_message_for_a_job_that_is_over_starts_nothing(store: JobStore, child:
     assert not child.mark.exists()
 
 
+def test_a_job_that_was_cancelled_while_it_waited_is_not_begun(store: JobStore, child: Child) -> None:
+    store.cancel(JOB.id)
+    assert not supervise(store, JOB.id, Asked(), child.does(""))
+    assert (store.read(JOB.id).error, child.mark.exists(), store.is_cancelled(JOB.id)) == ("cancelled", False, False)
+
+
+def test_a_message_that_was_taken_is_believed_in_for_as_long_as_a_child_starts(
+    store: JobStore, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.mark_enqueued(JOB.id, 300)
+    supervise(store, JOB.id, Asked(), child.does(""))
+    assert store.is_enqueued(JOB.id)
+    monkeypatch.setattr(process, "STARTING_S", 0.001)
+    supervise(store, JOB.id, Asked(), child.does(""))
+    assert not store.is_enqueued(JOB.id)
+
+
+def test_a_training_that_lost_its_lock_leaves_the_record_to_whoever_has_it(store: JobStore, child: Child) -> None:
+    running = JOB.model_copy(update={"state": JobState.RUNNING})
+    store.write(running)
+    store.count_start(JOB.id)
+    supervise(store, JOB.id, Asked(), child.does(f"sys.exit({LOCK_LOST})"))
+    assert (store.read(JOB.id), store.starts(JOB.id)) == (running, 1)
+
+
+def test_the_worker_whose_child_came_second_writes_nothing(store: JobStore, child: Child) -> None:
+    store.write(JOB.model_copy(update={"state": JobState.RUNNING}))
+    store.count_start(JOB.id)
+    with ExitStack() as first:
+        child.then(lambda: first.enter_context(store.lock(JOB.id)))
+        supervise(store, JOB.id, Asked(), child.does("time.sleep(0.3)"))
+        assert (store.read(JOB.id).state, store.starts(JOB.id)) == (JobState.RUNNING, 1)
+
+
 def test_a_message_for_a_job_that_runs_starts_nothing(store: JobStore, child: Child) -> None:
     with store.lock(JOB.id) as held:
         assert held
         supervise(store, JOB.id, Asked(), child.does(""))
     assert not child.mark.exists()
-
-
-def test_the_lock_dies_with_its_process(store: JobStore) -> None:
-    code = (
-        f"from pathlib import Path; from services.trainer.jobs import JobStore\nwith JobStore(Path({str(store.root)!r})).lock({JOB.id!r}) as held:\n"
-    )
-    holder = subprocess.Popen([sys.executable, "-c", code + "    print(held, flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"True\n"
-    assert store.is_live(JOB.id)
-    holder.kill()
-    holder.communicate()
-    assert not store.is_live(JOB.id)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent's death signal is Linux's")

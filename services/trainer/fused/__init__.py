@@ -1,0 +1,12 @@
+"""LoRA layers and MLPs whose forward and backward passes are written out by hand: fewer launches, fewer copies, less memory.
+
+`fuse_layers` and `fuse_mlps` change a PEFT model in place; layers that mean something else (dropout, DoRA, several adapters) compute as before.
+"""
+
+from services.trainer.fused.host_embedding import embed_on_host
+from services.trainer.fused.liger_kernels import use_liger
+from services.trainer.fused.lora_layer import fuse_layers
+from services.trainer.fused.mlp_block import RECOMPUTE, fuse_mlps
+from services.trainer.fused.nf4_scales import unpack_scales
+
+__all__ = ["RECOMPUTE", "embed_on_host", "fuse_layers", "fuse_mlps", "unpack_scales", "use_liger"]
