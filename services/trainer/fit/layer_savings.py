@@ -6,7 +6,7 @@ from typing import Any
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from services.trainer.fit.ladder import Ladder, Saving
-from services.trainer.fused import RECOMPUTE
+from services.trainer.fused import RECOMPUTE, recomputed
 
 
 class LayerSavings:
@@ -14,8 +14,7 @@ class LayerSavings:
 
     def __init__(self, model: Any, mlps: Sequence[Any], random: bool = False) -> None:
         """`random` tells that layers draw random numbers, so that what is computed again must draw the same."""
-        # Reentrant checkpoints would need inputs that ask for gradients, which a frozen embedding does not give.
-        self._checkpoint = {"use_reentrant": False, "preserve_rng_state": random, "determinism_check": "none"}
+        self._random = random
         fused = {id(mlp) for mlp in mlps}
         self._model = model
         self._layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
@@ -26,9 +25,12 @@ class LayerSavings:
         """Save as on `rung` of the ladder from the next pass on."""
         savings = self.ladder.on(rung)
         if Saving.LAYER in savings:
-            self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=self._checkpoint)
+            # Reentrant checkpoints would need inputs that ask for gradients, which a frozen embedding does not give.
+            self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         for layer, mlp, saving in zip(self._layers, self._mlps, savings, strict=True):
             layer.gradient_checkpointing = saving is Saving.LAYER
+            if saving is Saving.LAYER and not self._random:
+                layer._gradient_checkpointing_func = recomputed
             if mlp is not None:
                 setattr(mlp, RECOMPUTE, saving is Saving.MLP)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from services.trainer.fit.ladder import Ladder
 
 Measure = Callable[[int, int], float | None]
-"""(rows, rung) -> peak memory in bytes of a forward and backward pass over the longest rows, or None when memory ran out."""
+"""(rows, rung) -> most bytes of a forward and backward pass over the longest rows, or None when memory ran out."""
 
-ROWS = (1, 2)
+ROWS = (1, 3)
 """Sizes that are measured; what does not grow with the rows (dequantised weights, workspaces) is in both."""
 
 

@@ -27,8 +27,11 @@ class Probe(Protocol):
     budget: float
     """Bytes that a pass may use, all that is allocated already included."""
 
+    def needed(self, rows: int, rung: int) -> float | None:
+        """Bytes that the tensors of a pass over the `rows` longest rows take at its peak, or None when memory ran out."""
+
     def peak(self, rows: int, rung: int) -> float | None:
-        """Bytes that a pass over the `rows` longest rows takes at its peak, or None when memory ran out."""
+        """Bytes that the process holds for that pass, with what lies unused between the tensors; None when memory ran out."""
 
     def seconds(self, rows: int, rung: int) -> float:
         """Seconds of a pass over `rows` rows of usual length."""
@@ -62,9 +65,9 @@ def _candidates(step_rows: int, probe: Probe, rungs: tuple[int, int]) -> Iterato
     """Passes that fit, largest first, each on its cheapest rung; measures no more than is asked for."""
     low, high = rungs
     landings = [landing for landing in probe.ladder.landings if low <= landing <= high]
-    model = measured(probe.ladder, probe.peak, landings[:1])
+    model = measured(probe.ladder, probe.needed, landings[:1])
     if model.peak(step_rows, low) > probe.budget:
-        model = MemoryModel(probe.ladder, model.lines | measured(probe.ladder, probe.peak, landings[1:]).lines)
+        model = MemoryModel(probe.ladder, model.lines | measured(probe.ladder, probe.needed, landings[1:]).lines)
     for rows in (size for size in range(step_rows, 0, -1) if step_rows % size == 0):
         rung = next((rung for rung in range(low, high + 1) if model.peak(rows, rung) <= probe.budget), None)
         found = None if rung is None else _checked(rows, rung, rungs, probe, model)
@@ -78,19 +81,23 @@ def _checked(rows: int, rung: int, rungs: tuple[int, int], probe: Probe, model: 
     for _ in range(CLIMBS):
         peak = probe.peak(rows, rung)
         if peak is not None and peak <= probe.budget:
-            lower = _lower(rows, rung, low, probe.budget - peak, model)
-            better = probe.peak(rows, lower) if lower < rung else None
-            return (lower, better) if better is not None and better <= probe.budget else (rung, peak)
+            return _lightened(rows, rung, peak, low, probe, model)
         if rung == high:
             break
         rung = min(high, rung + max(1, probe.ladder.layers // 7))
     return None
 
 
-def _lower(rows: int, rung: int, low: int, spare: float, model: MemoryModel) -> int:
-    """The lowest rung that `spare` bytes should pay for, by what the model says of the rungs between."""
+def _lightened(rows: int, rung: int, peak: float, low: int, probe: Probe, model: MemoryModel) -> tuple[int, float]:
+    """(rung, peak) of the same pass after spending what it leaves of the budget: first all of it, by what the model says, then half."""
     here = model.peak(rows, rung)
-    return next((lower for lower in range(low, rung) if model.peak(rows, lower) - here <= spare), rung)
+    for share in (1.0, 0.5):
+        spare = share * (probe.budget - peak)
+        lower = next((lower for lower in range(low, rung) if model.peak(rows, lower) - here <= spare), rung)
+        found = probe.peak(rows, lower) if lower < rung else None
+        if found is not None and found <= probe.budget:
+            return lower, found
+    return rung, peak
 
 
 def _plan(best: _Candidate, tried: list[_Candidate], step_rows: int, probe: Probe) -> FitPlan:

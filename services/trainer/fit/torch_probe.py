@@ -26,16 +26,22 @@ class TorchProbe:
         optimizer = sum(2 * weight.numel() * weight.element_size() for weight in trained)  # AdamW's two moments come with the first step
         self.budget = card_bytes - max(LEAST_MARGIN, MARGIN * card_bytes) - optimizer
 
+    def needed(self, rows: int, rung: int) -> float | None:
+        return float(torch.cuda.max_memory_allocated()) if self._fits(rows, rung) else None
+
     def peak(self, rows: int, rung: int) -> float | None:
+        return float(torch.cuda.max_memory_reserved()) if self._fits(rows, rung) else None
+
+    def _fits(self, rows: int, rung: int) -> bool:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         try:
             self._pass(self._taken(rows, 0), rung)
         except torch.OutOfMemoryError:
-            return None
+            return False
         finally:
             self._trainer.model.zero_grad(set_to_none=False)
-        return float(torch.cuda.max_memory_reserved())
+        return True
 
     def seconds(self, rows: int, rung: int) -> float:
         middle = self._taken(rows, max(0, (len(self._by_length) - rows) // 2))

@@ -8,5 +8,6 @@ from services.trainer.fused.liger_kernels import use_liger
 from services.trainer.fused.lora_layer import fuse_layers
 from services.trainer.fused.mlp_block import RECOMPUTE, fuse_mlps
 from services.trainer.fused.nf4_scales import unpack_scales
+from services.trainer.fused.recomputed_layer import recomputed
 
-__all__ = ["RECOMPUTE", "embed_on_host", "fuse_layers", "fuse_mlps", "unpack_scales", "use_liger"]
+__all__ = ["RECOMPUTE", "embed_on_host", "fuse_layers", "fuse_mlps", "recomputed", "unpack_scales", "use_liger"]

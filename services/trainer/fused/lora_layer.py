@@ -12,6 +12,8 @@ from services.trainer.fused.narrow_copies import ATTRIBUTE as NARROW
 from services.trainer.fused.narrow_copies import keep_narrow_copies
 from services.trainer.fused.operand import Frozen, adapter_gradients, input_gradient, product
 
+_FROZEN = "askback_frozen"
+
 
 class FusedLora(torch.autograd.Function):  # type: ignore[misc]
     """x [..., in], A [r, in], B [out, r] -> [..., out]; keeps x and x Aᵀ for the backward pass."""
@@ -38,7 +40,10 @@ def fuse_layers(model: Any) -> int:
     layers = [module for module in model.modules() if isinstance(module, LoraLayer) and isinstance(module.get_base_layer(), torch.nn.Linear)]
     for layer in layers:
         layer.forward = MethodType(_fused(type(layer).forward), layer)
-    keep_narrow_copies(model, [layer for layer in layers if operands(layer)], _compute_dtype(layers))
+    plain = [layer for layer in layers if operands(layer)]
+    keep_narrow_copies(model, plain, _compute_dtype(layers))
+    for layer in plain:
+        setattr(layer, _FROZEN, {name: _frozen(layer, name) for name in layer.lora_A})
     return len(layers)
 
 
@@ -59,10 +64,16 @@ def operands(layer: Any) -> tuple[Tensor, Tensor, Frozen] | None:
     name = layer.active_adapters[0]
     if name not in layer.lora_A or name in layer.lora_variant or not isinstance(layer.lora_dropout[name], torch.nn.Identity):
         return None
-    base = layer.get_base_layer()
-    narrow = getattr(layer, NARROW, {}).get(name)
-    frozen = Frozen(base.weight, getattr(base.weight, "quant_state", None), base.bias, layer.scaling[name], narrow)
+    frozen = getattr(layer, _FROZEN, {}).get(name) or _frozen(layer, name)
     return layer.lora_A[name].weight, layer.lora_B[name].weight, frozen
+
+
+def _frozen(layer: Any, name: str) -> Frozen:
+    base = layer.get_base_layer()
+    state = getattr(base.weight, "quant_state", None)
+    # bitsandbytes' own class of weights answers every operation in Python.
+    weight = base.weight if state is None else base.weight.data.as_subclass(Tensor)
+    return Frozen(weight, state, base.bias, layer.scaling[name], getattr(layer, NARROW, {}).get(name))
 
 
 def _fused(unfused: Any) -> Any:

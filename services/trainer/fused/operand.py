@@ -27,9 +27,15 @@ class Frozen:
 
     def unpacked(self, dtype: torch.dtype) -> Tensor:
         """The weight [out, in] as `dtype`."""
-        if self.quant_state is None:
+        state = self.quant_state
+        if state is None:
             return self.weight.to(dtype)
-        unpacked: Tensor = bnb_functional.dequantize_4bit(self.weight, self.quant_state).to(dtype)
+        if state.nested or state.dtype is not dtype:
+            unpacked: Tensor = bnb_functional.dequantize_4bit(self.weight, state).to(dtype)
+        else:  # the operation itself: its wrapper takes longer than a small card's kernel
+            unpacked = torch.ops.bitsandbytes.dequantize_4bit.default(
+                self.weight, state.absmax, state.blocksize, state.quant_type, state.shape, dtype
+            )
         return unpacked
 
     def adapter(self, a: Tensor, b: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
