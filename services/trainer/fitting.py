@@ -7,7 +7,7 @@ from askback.contracts.trainer import FitPlan, Recipe, Sharding
 from services.trainer.fit.layer_savings import LayerSavings
 from services.trainer.fit.planner import planned
 from services.trainer.fit.torch_probe import TorchProbe
-from services.trainer.fused import embed_on_host, fuse_layers, fuse_mlps, unpack_scales
+from services.trainer.fused import embed_on_host, fuse_layers, fuse_mlps, shorten_walks, unpack_scales
 from services.trainer.torch_card import card_bytes, on_every_card, on_gpu
 from services.trainer.trl_trainers import regroup, row_lengths, step_rows
 
@@ -25,6 +25,7 @@ def fit(trainer: Any, recipe: Recipe, known: FitPlan | None, most_gb: float | No
         unpack_scales(trainer.model)
         if embed_on_host(trainer.model, EMBEDDING_SHARE * card_bytes(most_gb)):
             log.info("the embedding stays in the host's memory")
+    shorten_walks(trainer)
     fused = fuse_layers(trainer.model)
     savings = LayerSavings(trainer.model, fuse_mlps(trainer.model), random=recipe.lora_dropout > 0)
     log.info("%d LoRA layers by their own passes, %d decoder layers", fused, savings.ladder.layers)

@@ -69,10 +69,13 @@ class TorchProbe:
     def __enter__(self) -> "TorchProbe":
         self._random = torch.get_rng_state(), torch.cuda.get_rng_state()
         self._trainer.model.train()
+        # TRL gathers its counts from all cards of a job, while only this one runs passes.
+        self._trainer.accelerator.gather_for_metrics = lambda counted, *_: counted
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take back what passes leave in a TRL trainer: gradients, counts and random states."""
+        del self._trainer.accelerator.gather_for_metrics
         self._trainer.model.zero_grad(set_to_none=True)
         self._trainer._metrics["train"].clear()
         self._trainer._total_train_tokens = 0

@@ -9,5 +9,6 @@ from services.trainer.fused.lora_layer import fuse_layers
 from services.trainer.fused.mlp_block import RECOMPUTE, fuse_mlps
 from services.trainer.fused.nf4_scales import unpack_scales
 from services.trainer.fused.recomputed_layer import recomputed
+from services.trainer.fused.short_walks import shorten_walks
 
-__all__ = ["RECOMPUTE", "embed_on_host", "fuse_layers", "fuse_mlps", "recomputed", "unpack_scales", "use_liger"]
+__all__ = ["RECOMPUTE", "embed_on_host", "fuse_layers", "fuse_mlps", "recomputed", "shorten_walks", "unpack_scales", "use_liger"]
