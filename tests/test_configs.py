@@ -47,7 +47,7 @@ def test_a_profile_is_the_plans_recipe_at_the_size_of_its_card(name: str, rows: 
     assert (recipe.epochs, recipe.learning_rate, recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout) == (3, 2e-4, 16, 32, 0)
     assert (recipe.batch_size * recipe.gradient_accumulation, recipe.max_length) == (rows, tokens)
     assert (recipe.four_bit, recipe.fit, recipe.gradient_checkpointing) == (four_bit, fit, None)
-    changed = {"epochs": 1, "learning_rate": 5e-6, "dpo_sft_weight": 0.2}
+    changed = {"epochs": 1, "learning_rate": 5e-6, "dpo_sft_weight": 0.2, "batch_size": 8, "gradient_accumulation": 1}
     assert dpo == recipe.model_copy(update=changed)
 
 
