@@ -10,6 +10,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from askback.contracts.trainer import Method, Recipe, Sharding, TrainRequest
 from services.trainer.dataset import Row
 from services.trainer.length_groups import LengthGroups
+from services.trainer.reporting import prepare
 
 CHECKPOINTS = 0.1
 """Share of the steps after which a checkpoint is written: an interruption costs a tenth of a job at the most."""
@@ -130,7 +131,7 @@ def _common(request: TrainRequest, output: Path, gpu: bool) -> dict[str, Any]:
         "save_steps": CHECKPOINTS,
         "save_total_limit": 1,
         "eval_strategy": "no",
-        "report_to": [target.value for target in recipe.report_to] or "none",
+        "report_to": prepare(recipe.report_to, output.with_name("tensorboard")) or "none",
         "run_name": f"{request.run_id}/{request.name}",
         "disable_tqdm": True,
         "dataloader_num_workers": 0,
