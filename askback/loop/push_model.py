@@ -76,7 +76,7 @@ def _adapter_files(folder: Path, training: Mapping[str, Any]) -> list[str]:
 
 
 def _whole_files(folder: Path, adapter: str) -> list[str]:
-    record = _read(folder / "merge.json", f"adapter {adapter!r}: not merged yet; ask the trainer with POST /v1/jobs/ID/merge")
+    record = _read(folder / "merge.json", f"adapter {adapter!r}: not merged yet; `askback merge RUN {adapter}` does it")
     _check(folder, {name: str(facts["sha256"]) for name, facts in record["files"].items()}, "merge.json")
     return [*record["files"], "merge.json"]
 

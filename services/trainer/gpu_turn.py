@@ -1,7 +1,7 @@
 """One card for the student's engine and the trainings: a training takes it when the engine sleeps, and gives it back by its end.
 
 The worker opens the lock file and its child, the training process, locks it. The lock is free once both have closed it, which the worker
-does when the child is gone and its memory with it. docs/trainer.md tells the whole protocol.
+does when the child is gone and its memory with it. docs/student.md tells the whole protocol.
 """
 
 import asyncio
