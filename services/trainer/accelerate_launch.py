@@ -19,11 +19,14 @@ SHARDED = {
 
 
 def command(processes: int, gpu: bool, sharded: bool, module: str, *arguments: str) -> list[str]:
-    """The command line that runs `module` in `processes` processes of this machine, one for each card."""
+    """The command line that runs `module` in `processes` processes of this machine: one for each card, or sharing the cores without `gpu`."""
     settings = ONE_MACHINE | {"num_processes": str(processes)} | (SHARDED if sharded else {})
-    switches = ["--use_fsdp"] if sharded else ["--multi_gpu"] if gpu else ["--cpu"]
+    if not gpu:
+        settings["num_cpu_threads_per_process"] = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // processes))
+    # Its --cpu would start one process, whatever num_processes says; --multi_gpu starts them all, and each finds out by itself what it runs on.
+    switch = "--use_fsdp" if sharded else "--multi_gpu"
     options = [part for name, value in settings.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-m", MODULE, *switches, *options, "-m", module, *arguments]
+    return [sys.executable, "-m", MODULE, switch, *options, "-m", module, *arguments]
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:

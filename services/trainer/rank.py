@@ -1,10 +1,14 @@
 """One of the processes that train a job together: `python -m services.trainer.rank JOB_ID`, started by `accelerate launch`."""
 
 import logging
+import os
 import sys
 
+from askback.contracts.errors import ServiceError
+from askback.contracts.trainer import Job
 from services.trainer.failure import failed_by
 from services.trainer.job_stores import job_store
+from services.trainer.launch import Reports
 from services.trainer.process import die_with_parent
 from services.trainer.settings import Settings
 from services.trainer.torch_card import is_first
@@ -14,23 +18,31 @@ log = logging.getLogger(__name__)
 
 
 def main(job_id: str) -> int:
-    """Train; the first process leaves the outcome in the job's record. The process that started all of them holds the job's lock."""
+    """Train; the outcome is reported to the process that started all of them, which holds the job's lock."""
     die_with_parent()
     logging.basicConfig(
         level=logging.INFO if is_first() else logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     settings = Settings.from_environment()
-    store = job_store(settings)
+    reports = Reports(job_store(settings).folder(job_id))
+    job = reports.read(job_id)
     try:
-        job = train(settings, store, store.read(job_id))
-    except Exception as error:  # the process's border: whatever ends the job is written into its record
+        _check_company(job)
+        job = train(settings, reports, job)
+    except Exception as error:  # the process's border: whatever ends the job is reported
         log.exception("job %s failed", job_id)
-        if is_first():
-            store.write(failed_by(store.read(job_id), error))
+        reports.fail(failed_by(job, error))
         return 1
     if is_first():
-        store.write(job)
+        reports.write(job)
     return 0
+
+
+def _check_company(job: Job) -> None:
+    """Raise ServiceError unless as many processes train as share the rows: fewer would train on a part of every step."""
+    there, wanted = int(os.environ.get("WORLD_SIZE", "1")), job.request.recipe.gpus
+    if there != wanted:
+        raise ServiceError(f"recipe.gpus: {wanted} processes are to train together and {there} were started; train with gpus = 1")
 
 
 if __name__ == "__main__":

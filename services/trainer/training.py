@@ -82,14 +82,21 @@ def _trained(
     progress.fitted(fit(trainer, recipe, job.fit if checkpoint else None, settings.gpu_memory_gb))
     begun = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    counted = [entry["num_tokens"] for entry in trainer.state.log_history if "num_tokens" in entry]
     facts = {
         "seconds": round(time.monotonic() - begun, 3),
         "resumed_from": checkpoint.name if checkpoint else "",
         "dtype": str(base.dtype),
-        "trained_tokens": counted[-1] if counted else None,
+        "trained_tokens": _tokens(trainer.state.log_history),
     }
     return _Trained(trainer.model, facts, gathered_weights(trainer))
+
+
+def _tokens(history: list[dict[str, Any]]) -> int:
+    """Tokens of the whole training: TRL's count begins anew with every process that goes on from a checkpoint."""
+    total = last = 0
+    for counted in (int(entry["num_tokens"]) for entry in history if "num_tokens" in entry):
+        total, last = (total + last if counted < last else total), counted
+    return total + last
 
 
 def _unheard(job: Job) -> None:
