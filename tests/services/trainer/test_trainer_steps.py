@@ -12,6 +12,7 @@ from askback.contracts.trainer import Method, Recipe, TrainRequest
 from services.trainer.checkpoints import last_checkpoint
 from services.trainer.dataset import read_dataset
 from services.trainer.fitting import fit
+from services.trainer.fused import embed_on_host
 from services.trainer.peft_adapter import lora_config
 from services.trainer.transformers_model import HubTokenizer, load_base
 from services.trainer.trl_trainers import as_written, build_trainer, regroup
@@ -96,3 +97,21 @@ def test_cards_share_the_rows_of_a_step():
     assert as_written(Recipe(batch_size=4, gradient_accumulation=8, gpus=2)) == (4, 4)
     assert as_written(Recipe(batch_size=4, gradient_accumulation=1, gpus=4)) == (1, 1)
     assert as_written(Recipe(batch_size=4, gradient_accumulation=3, gpus=2)) == (3, 2)
+
+
+def test_an_embedding_on_the_host_changes_no_loss_and_is_in_no_checkpoint(base, tmp_path):
+    plain = trainer(base, tmp_path / "plain", four_bit=True)
+    plain.train()
+    hosted = trainer(base, tmp_path / "hosted", four_bit=True)
+    assert embed_on_host(hosted.model, smallest=0)
+    assert not any("embed_tokens" in name for name, _ in hosted.model.named_parameters())
+    hosted.train()
+    assert losses(hosted) == pytest.approx(losses(plain), rel=ROUNDING)
+    assert last_checkpoint(tmp_path / "hosted")
+
+
+def test_an_embedding_that_is_small_or_the_output_layer_too_stays_where_it_is(base, tmp_path):
+    model = trainer(base, tmp_path / "small").model
+    assert not embed_on_host(model, smallest=1e9)
+    model.get_output_embeddings().weight = model.get_input_embeddings().weight
+    assert not embed_on_host(model, smallest=0)
