@@ -16,7 +16,7 @@ from askback.loop.config.recipe_profiles import read_recipes
 from benchmarks.command_line import BenchmarkFailed, report, say
 from benchmarks.trainer_model import SEVEN_B, TINY, write_model
 from benchmarks.trainer_verdict import CASES, LONG, TWO_CARDS, Case, Figures, ratio, shortfalls
-from services.trainer import accelerate_launch
+from services.trainer.processes import accelerate_launch
 
 _EXAMPLES = """examples:
   %(prog)s --tokenizer var/models/SmolLM2-135M-Instruct            every case, about 6 minutes on an H200

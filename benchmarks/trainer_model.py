@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from askback.contracts.records import Message
-from services.trainer.dataset import Row
-from services.trainer.transformers_model import HubTokenizer
+from services.trainer.model.transformers_model import HubTokenizer
+from services.trainer.rows.dataset import Row
 
 SEVEN_B: dict[str, Any] = {
     "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,

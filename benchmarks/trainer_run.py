@@ -19,11 +19,11 @@ from trl import SFTConfig, SFTTrainer
 
 from askback.contracts.trainer import Recipe, TrainRequest
 from benchmarks.trainer_model import rows_of
-from services.trainer.fitting import fit
-from services.trainer.peft_adapter import lora_config
-from services.trainer.torch_card import GIB, is_first, on_gpu, use_card
-from services.trainer.transformers_model import HubTokenizer, load_base
-from services.trainer.trl_trainers import build_trainer, step_rows
+from services.trainer.learning.fitting import fit
+from services.trainer.learning.trl_trainers import build_trainer, step_rows
+from services.trainer.model.peft_adapter import lora_config
+from services.trainer.model.torch_card import GIB, is_first, on_gpu, use_card
+from services.trainer.model.transformers_model import HubTokenizer, load_base
 
 WARMING = 2
 TRL_BATCH = 8

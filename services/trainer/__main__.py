@@ -9,7 +9,7 @@ from services.trainer.app import create_app
 from services.trainer.core import Jobs
 from services.trainer.merges import Merges
 from services.trainer.recovery import recover_jobs, recovering
-from services.trainer.workspace import runs_at
+from services.trainer.storage.workspace import runs_at
 
 PORT = 8004
 

@@ -5,11 +5,11 @@ from contextlib import suppress
 
 from askback.contracts.errors import Conflict, ServiceError
 from askback.contracts.trainer import Job, JobState, TrainRequest
-from services.trainer.dataset import read_dataset
 from services.trainer.failure import failed
-from services.trainer.jobs import JobStore, LockLost
+from services.trainer.records.jobs import JobStore, LockLost
+from services.trainer.rows.dataset import read_dataset
 from services.trainer.settings import Settings
-from services.trainer.workspace import Workspace
+from services.trainer.storage.workspace import Workspace
 
 Enqueue = Callable[[str], None]
 """Hand a job's id to a worker."""

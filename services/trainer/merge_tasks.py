@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from askback.contracts.errors import ServiceError, UpstreamUnavailable
 from services.trainer.core import Jobs
 from services.trainer.merges import merge_store
-from services.trainer.process import supervise
+from services.trainer.processes.process import supervise
 from services.trainer.recovery import recover_jobs
 from services.trainer.tasks import SETTINGS, SHUTDOWN, app, missing_broker
 
@@ -21,7 +21,7 @@ STORE = merge_store(SETTINGS)
 @app.task(name="trainer.merge")  # type: ignore[untyped-decorator]
 def merge(job_id: str) -> None:
     """Merge one job's adapter in a process of its own. A message for a merge that is over or runs is a no-op."""
-    supervise(STORE, job_id, SHUTDOWN, module="services.trainer.merge")
+    supervise(STORE, job_id, SHUTDOWN, module="services.trainer.processes.merge")
 
 
 def enqueue_merge(job_id: str) -> None:

@@ -11,10 +11,10 @@ from askback.contracts.errors import Conflict, NotFound, ServiceError
 from askback.contracts.trainer import Job, JobState
 from askback.contracts.trainer_jobs import Merge, MergeState
 from services.trainer.core import BELIEVED_S, LOCK_WAIT_S, Enqueue
-from services.trainer.job_stores import job_store
-from services.trainer.jobs import JobStore
-from services.trainer.runs import Runs, parsed
+from services.trainer.records.job_stores import job_store
+from services.trainer.records.jobs import JobStore
 from services.trainer.settings import Settings
+from services.trainer.storage.runs import Runs, parsed
 
 RECORD = "merge.json"
 """Written last into the merged model's folder, so that its presence means that the folder is whole."""

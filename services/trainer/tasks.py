@@ -12,12 +12,12 @@ from kombu.exceptions import OperationalError
 
 from askback.contracts.errors import InvalidInput, ServiceError, UpstreamUnavailable
 from services.trainer.core import Jobs
-from services.trainer.gpu_turn import give_turn_back
-from services.trainer.job_stores import job_store
-from services.trainer.process import supervise
+from services.trainer.processes.gpu_turn import give_turn_back
+from services.trainer.processes.process import supervise
+from services.trainer.records.job_stores import job_store
 from services.trainer.recovery import recover_jobs
 from services.trainer.settings import Settings
-from services.trainer.workspace import runs_at
+from services.trainer.storage.workspace import runs_at
 
 log = logging.getLogger(__name__)
 

@@ -41,7 +41,7 @@ def test_a_peer_that_ran_out_of_memory_gives_no_ratio() -> None:
 @pytest.mark.skipif(not SMALL_MODEL.is_dir(), reason="var/models has no small model; `make unit` builds it")
 def test_rows_have_the_lengths_that_are_asked_for() -> None:
     from benchmarks.trainer_model import rows_of
-    from services.trainer.transformers_model import HubTokenizer
+    from services.trainer.model.transformers_model import HubTokenizer
 
     tokenizer = HubTokenizer(str(SMALL_MODEL))
     rows = rows_of(tokenizer, 60, 128, 40)

@@ -122,7 +122,7 @@ def student(folder: Path, port: int) -> None:
 def training(folder: Path, port: int) -> None:
     """Takes the card from the student on `port`, trains until the file `end` is there, ends."""
     from askback.contracts.trainer import Job, JobState, TrainRequest
-    from services.trainer.gpu_turn import take_turn
+    from services.trainer.processes.gpu_turn import take_turn
     from services.trainer.settings import Settings
 
     job = Job(id=f"{os.getpid():016x}", state=JobState.RUNNING, request=TrainRequest(run_id="r", name="a", dataset="d"))

@@ -22,7 +22,7 @@ from services.student.gpu.gate import EngineAsleep, Gate
 from services.student.gpu.gpu_routes import gpu_router
 from services.student.gpu.turn import GpuTurn, Times
 from services.student.gpu.vllm_sleep import VllmSleep
-from services.trainer.gpu_turn import StudentLine, _confirmed
+from services.trainer.processes.gpu_turn import StudentLine, _confirmed
 
 TIMES = Times(look_every_s=0.01, drain_s=0.05, grace_s=30, settle_s=0)
 

@@ -7,9 +7,9 @@ import pytest
 from trainer_rows import Writer
 from trainer_stack import redis
 
-from services.trainer.folder_jobs import FolderJobs
-from services.trainer.jobs import JobStore
-from services.trainer.redis_jobs import RedisJobs
+from services.trainer.records.folder_jobs import FolderJobs
+from services.trainer.records.jobs import JobStore
+from services.trainer.records.redis_jobs import RedisJobs
 from services.trainer.settings import Settings
 
 

@@ -15,9 +15,9 @@ from askback.loop.config import parse_config
 from askback.loop.store import RunStore
 from askback.loop.tokenizers_counter import WordEstimate
 from askback.tasks import task_named
-from services.trainer import guards
-from services.trainer.dataset import read_dataset
-from services.trainer.trained_rows import check_trained_rows
+from services.trainer.rows import guards
+from services.trainer.rows.dataset import read_dataset
+from services.trainer.rows.trained_rows import check_trained_rows
 
 SMOL = Path(__file__).parents[3] / "var" / "models" / "SmolLM2-135M-Instruct"
 pytestmark = pytest.mark.skipif(not (SMOL / "tokenizer.json").is_file(), reason=f"no tokenizer in {SMOL}; `make unit` builds it")
@@ -129,7 +129,7 @@ def learnt(trainer: Any, tokenizer: Any) -> list[str]:
 
 def assert_nothing_lost(trainer: Any, file: Path, method: Method) -> None:
     """The rows pass the guards, before and after TRL prepared them."""
-    from services.trainer.transformers_model import HubTokenizer
+    from services.trainer.model.transformers_model import HubTokenizer
 
     hub, rows = HubTokenizer(str(SMOL)), read_dataset(file, method)
     signal = guards.measure(rows, hub, trainer.args.max_length)

@@ -9,7 +9,7 @@ from askback.contracts.errors import Conflict, InvalidInput, NotFound, UpstreamU
 from askback.contracts.trainer import JobState, TrainRequest
 from services.trainer.app import create_app
 from services.trainer.core import Enqueue, Jobs
-from services.trainer.folder_jobs import FolderJobs
+from services.trainer.records.folder_jobs import FolderJobs
 from services.trainer.settings import Settings
 
 

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from services.trainer.checkpoints import last_checkpoint
+from services.trainer.learning.checkpoints import last_checkpoint
 
 
 def checkpoint(folder: Path, step: int, state: str = json.dumps({"log_history": []})) -> Path:

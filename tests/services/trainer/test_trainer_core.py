@@ -8,7 +8,7 @@ from trainer_rows import Writer, dpo_row, sft_row
 from askback.contracts.errors import Conflict, InvalidInput, UpstreamUnavailable
 from askback.contracts.trainer import Job, JobState, Method, Recipe, TrainRequest
 from services.trainer.core import MOST_DEATHS, Jobs
-from services.trainer.jobs import JobStore
+from services.trainer.records.jobs import JobStore
 from services.trainer.settings import Settings
 
 

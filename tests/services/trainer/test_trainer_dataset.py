@@ -6,7 +6,7 @@ from trainer_rows import Writer, dpo_row, sft_row
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.trainer import Method
-from services.trainer.dataset import LONGEST_LINE, read_dataset
+from services.trainer.rows.dataset import LONGEST_LINE, read_dataset
 from services.trainer.settings import Settings
 
 

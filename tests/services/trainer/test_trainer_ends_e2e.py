@@ -9,7 +9,7 @@ from trainer_process import Bench, gone, processes_of
 from trainer_rows import sft_row
 
 from askback.contracts.trainer import JobState, Recipe, TrainRequest
-from services.trainer.process import supervise
+from services.trainer.processes.process import supervise
 
 pytestmark = [
     pytest.mark.e2e,
@@ -19,8 +19,8 @@ pytestmark = [
 
 LIMITED = """
 import resource, sys
-import services.trainer.training
-from services.trainer.job import main
+import services.trainer.learning.training
+from services.trainer.processes.job import main
 
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + 2**29, held + 2**29))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.trainer.fit.ladder import Ladder, Saving
-from services.trainer.fit.memory_model import measured
-from services.trainer.fit.planner import GIB, planned
+from services.trainer.learning.fit.ladder import Ladder, Saving
+from services.trainer.learning.fit.memory_model import measured
+from services.trainer.learning.fit.planner import GIB, planned
 
 LADDER = Ladder(layers=10, has_mlp=True)
 KEPT = {Saving.NONE: 0.10, Saving.MLP: 0.04, Saving.LAYER: 0.01}

@@ -8,7 +8,7 @@ from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from services.trainer.fused import RECOMPUTE, fuse_layers, fuse_mlps
+from services.trainer.model.fused import RECOMPUTE, fuse_layers, fuse_mlps
 
 SHAPE = {
     "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 300,

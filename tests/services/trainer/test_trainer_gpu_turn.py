@@ -18,9 +18,9 @@ from askback.contracts.errors import Conflict
 from askback.contracts.gpu_lock import EngineNote, GpuLock, Note
 from askback.contracts.student import EnginePhase, EngineStatus
 from askback.contracts.trainer import Job, JobState, TrainRequest
-from services.trainer.folder_jobs import FolderJobs
-from services.trainer.gpu_turn import DESCRIPTOR, StudentLine, give_turn_back, take_card, take_turn
-from services.trainer.process import supervise
+from services.trainer.processes.gpu_turn import DESCRIPTOR, StudentLine, give_turn_back, take_card, take_turn
+from services.trainer.processes.process import supervise
+from services.trainer.records.folder_jobs import FolderJobs
 from services.trainer.settings import Settings
 
 JOB = Job(id="0123456789abcdef", state=JobState.QUEUED, request=TrainRequest(run_id="r1", name="n", dataset="a.jsonl"))

@@ -10,7 +10,7 @@ from trainer_rows import sft_row
 from trainer_stack import redis
 
 from askback.contracts.trainer import Job, JobState, Recipe, TrainRequest
-from services.trainer.process import LOCK_LOST
+from services.trainer.processes.process import LOCK_LOST
 
 pytestmark = [
     pytest.mark.e2e,
@@ -24,8 +24,8 @@ LONG = TWO.model_copy(update={"name": "long", "recipe": TWO.recipe.model_copy(up
 ROUNDING = 5e-3  # of bf16, which adds up in another order
 WORKER = """
 import sys
-from services.trainer.job_stores import job_store
-from services.trainer.process import supervise
+from services.trainer.records.job_stores import job_store
+from services.trainer.processes.process import supervise
 from services.trainer.settings import Settings
 
 class Asked:

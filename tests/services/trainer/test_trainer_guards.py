@@ -6,8 +6,8 @@ import pytest
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Message
 from askback.contracts.trainer import Recipe, SignalLoss
-from services.trainer.dataset import Row
-from services.trainer.guards import Signal, check, measure
+from services.trainer.rows.dataset import Row
+from services.trainer.rows.guards import Signal, check, measure
 
 
 class Letters:

@@ -16,8 +16,8 @@ from askback.contracts.trainer_jobs import JobEvent
 from services.trainer.app import create_app
 from services.trainer.core import Jobs
 from services.trainer.job_events import follow
-from services.trainer.job_stores import job_store
-from services.trainer.jobs import JobStore
+from services.trainer.records.job_stores import job_store
+from services.trainer.records.jobs import JobStore
 from services.trainer.settings import Settings
 
 JOB_ID = "0123456789abcdef"

@@ -9,10 +9,11 @@ import pytest
 
 from askback.contracts.errors import InvalidInput, UpstreamUnavailable
 from askback.contracts.trainer import Job, JobState, Progress, Recipe, TrainRequest
-from services.trainer import accelerate_launch, launch, torch_card
-from services.trainer.folder_jobs import FolderJobs
-from services.trainer.jobs import LockLost
-from services.trainer.launch import Reports
+from services.trainer.model import torch_card
+from services.trainer.processes import accelerate_launch, launch
+from services.trainer.processes.launch import Reports
+from services.trainer.records.folder_jobs import FolderJobs
+from services.trainer.records.jobs import LockLost
 from services.trainer.settings import Settings
 
 SETTINGS = Settings(runs=Path("runs"), jobs=Path("jobs"), base_model="m", redis_url="")
@@ -180,6 +181,6 @@ def test_a_store_that_does_not_answer_for_a_moment_ends_nothing(store: Recorded,
 
 @pytest.mark.parametrize(("counts", "tokens"), [([], 0), ([10, 25, 40], 40), ([10, 25, 15, 30], 55), ([10, 5, 7], 17)])
 def test_tokens_are_counted_over_every_process_that_trained_a_part(counts: list[int], tokens: int) -> None:
-    from services.trainer.training import _tokens
+    from services.trainer.learning.training import _tokens
 
     assert _tokens([{"num_tokens": count} for count in counts] + [{"loss": 1.0}]) == tokens

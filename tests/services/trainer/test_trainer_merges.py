@@ -22,15 +22,15 @@ from askback.contracts.trainer import Job, JobState, LossPoint, Recipe, TrainReq
 from askback.contracts.trainer_jobs import MergeState
 from services.trainer.app import create_app
 from services.trainer.core import Jobs
-from services.trainer.dataset import digest
-from services.trainer.fsspec_runs import UrlRuns
-from services.trainer.job_stores import job_store
-from services.trainer.jobs import JobStore
-from services.trainer.merge import merge_adapter
 from services.trainer.merges import Merges, merge_store
-from services.trainer.process import supervise
-from services.trainer.runs import LocalRuns
+from services.trainer.processes.merge import merge_adapter
+from services.trainer.processes.process import supervise
+from services.trainer.records.job_stores import job_store
+from services.trainer.records.jobs import JobStore
+from services.trainer.rows.dataset import digest
 from services.trainer.settings import Settings
+from services.trainer.storage.fsspec_runs import UrlRuns
+from services.trainer.storage.runs import LocalRuns
 
 JOB = Job(id="0123456789abcdef", state=JobState.DONE, request=TrainRequest(run_id="r1", name="direct", dataset="a.jsonl"), adapter="adapters/direct")
 OTHER = '{"job_id": "0000000000000000"}'
@@ -64,10 +64,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     import torch
     from peft import get_peft_model
 
-    from services.trainer.peft_adapter import lora_config
-    from services.trainer.publishing import publish
-    from services.trainer.transformers_model import load_base
-    from services.trainer.workspace import Workspace
+    from services.trainer.model.peft_adapter import lora_config
+    from services.trainer.model.transformers_model import load_base
+    from services.trainer.storage.workspace import Workspace
+    from services.trainer.weights.publishing import publish
 
     root = tmp_path_factory.mktemp("merges")
     base = root / "base"
@@ -117,10 +117,10 @@ def test_the_merged_model_answers_as_base_and_adapter_do(trained: Trained, envir
     queue: list[str] = []
     merges, job_id = merges_of(trained.settings, queue), trained.job.id
     assert (merges.submit(job_id).state, merges.submit(job_id).state) == (MergeState.QUEUED, MergeState.QUEUED)
-    assert supervise(trained.store, job_id, Running(), module="services.trainer.merge")
+    assert supervise(trained.store, job_id, Running(), module="services.trainer.processes.merge")
     done = merges.read(job_id)
     assert (done.state, done.folder, done.error) == (MergeState.DONE, "adapters/direct-merged", "")
-    assert not supervise(trained.store, job_id, Running(), module="services.trainer.merge")
+    assert not supervise(trained.store, job_id, Running(), module="services.trainer.processes.merge")
     queue.clear()
     assert (merges.submit(job_id), queue) == (done, [])
 
@@ -189,7 +189,7 @@ def test_an_adapter_that_is_another_jobs_by_now_is_not_merged(trained: Trained, 
     job_store(trained.settings).write(gone)
     merges = merges_of(trained.settings, [])
     merges.submit(gone.id)
-    assert supervise(trained.store, gone.id, Running(), module="services.trainer.merge")
+    assert supervise(trained.store, gone.id, Running(), module="services.trainer.processes.merge")
     merge = merges.read(gone.id)
     assert (merge.state, merge.error_kind) == (MergeState.FAILED, "NotFound")
     assert "adapters/gone of run r1 is no more the adapter of job" in merge.error
@@ -200,7 +200,7 @@ def test_a_base_that_is_quantised_is_refused(trained: Trained, tmp_path: Path) -
     from types import SimpleNamespace
 
     from askback.contracts.errors import InvalidInput
-    from services.trainer.whole_model import refuse_quantised
+    from services.trainer.weights.whole_model import refuse_quantised
 
     with pytest.raises(InvalidInput, match="BASE_MODEL: b is quantised"):
         refuse_quantised("b", SimpleNamespace(quantization_config={"bits": 4}))

@@ -9,7 +9,7 @@ import pytest
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.trainer import FitPlan, Recipe, Sharding
-from services.trainer.out_of_memory import explained, next_smaller
+from services.trainer.learning.out_of_memory import explained, next_smaller
 
 CPU = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 16 bytes. Error code 12"
@@ -121,7 +121,7 @@ import resource, sys
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from askback.contracts.trainer import Recipe
-from services.trainer.out_of_memory import explained
+from services.trainer.learning.out_of_memory import explained
 
 torch.set_num_threads(1)
 shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}

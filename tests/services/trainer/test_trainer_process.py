@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from askback.contracts.trainer import Job, JobState, LossPoint, TrainRequest
-from services.trainer import process
-from services.trainer.jobs import JobStore
-from services.trainer.process import LOCK_LOST, PARENT, supervise
-from services.trainer.progress import ProgressWriter
+from services.trainer.processes import process
+from services.trainer.processes.process import LOCK_LOST, PARENT, supervise
+from services.trainer.records.jobs import JobStore
+from services.trainer.records.progress import ProgressWriter
 
 JOB = Job(id="0123456789abcdef", state=JobState.QUEUED, request=TrainRequest(run_id="r1", name="n", dataset="a.jsonl"))
 
@@ -139,7 +139,7 @@ def test_a_message_for_a_job_that_runs_starts_nothing(store: JobStore, child: Ch
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent's death signal is Linux's")
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
-    child = "from services.trainer.process import die_with_parent; die_with_parent(); print('up', flush=True); import time; time.sleep(60)"
+    child = "from services.trainer.processes.process import die_with_parent; die_with_parent(); print('up', flush=True); import time; time.sleep(60)"
     parent = (
         "import os, subprocess, sys\n"
         f"child = subprocess.Popen([sys.executable, '-c', {child!r}], env={{**os.environ, {PARENT!r}: str(os.getpid())}}, stdout=subprocess.PIPE)\n"

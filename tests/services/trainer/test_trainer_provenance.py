@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.matplotlib_loss_curve import running_mean
-from services.trainer.provenance import source_commit, versions
+from services.trainer.weights.matplotlib_loss_curve import running_mean
+from services.trainer.weights.provenance import source_commit, versions
 
 ELSEWHERE = {"ASKBACK_COMMIT": "from-the-image"}
 

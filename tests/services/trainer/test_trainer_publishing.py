@@ -11,11 +11,11 @@ from trainer_stack import make_tiny_model
 
 from askback.contracts.errors import Conflict
 from askback.contracts.trainer import FitPlan, Job, JobState, LossPoint, Progress, Recipe, TrainRequest
-from services.trainer.dataset import digest
-from services.trainer.publishing import publish
+from services.trainer.model.transformers_model import load_base
+from services.trainer.rows.dataset import digest
 from services.trainer.settings import Settings
-from services.trainer.transformers_model import load_base
-from services.trainer.workspace import Workspace
+from services.trainer.storage.workspace import Workspace
+from services.trainer.weights.publishing import publish
 
 LOSSES = [LossPoint(step=step, loss=4.0 / step) for step in range(1, 9)]
 FIT = FitPlan(micro_batch=4, gradient_accumulation=1, layers={"none": 2}, budget_gib=8.0, peak_gib=6.0, rows_per_s=10.0, reason="all fits")
@@ -34,7 +34,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(base: Path) -> Any:
     from peft import get_peft_model
 
-    from services.trainer.peft_adapter import lora_config
+    from services.trainer.model.peft_adapter import lora_config
 
     return get_peft_model(load_base(str(base), False), lora_config(Recipe(lora_rank=2)))
 
@@ -91,7 +91,7 @@ def test_a_job_without_a_step_is_published_with_an_empty_curve(job: tuple[Worksp
 
 
 def test_the_base_folders_revision_changes_with_its_files(job: tuple[Workspace, Job], base: Path, tmp_path: Path) -> None:
-    from services.trainer.manifest import base_revision
+    from services.trainer.weights.manifest import base_revision
 
     copy = tmp_path / "copy"
     copy.mkdir()

@@ -5,7 +5,7 @@ import pytest
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.trainer import Reporting
-from services.trainer.reporting import TENSORBOARD_FOLDER, prepare
+from services.trainer.learning.reporting import TENSORBOARD_FOLDER, prepare
 
 
 def test_nothing_is_reported_unless_asked_for(tmp_path):

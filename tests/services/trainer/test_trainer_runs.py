@@ -14,12 +14,12 @@ from trainer_rows import dpo_row, sft_row
 from askback.contracts.errors import Conflict, InvalidInput, UpstreamUnavailable
 from askback.contracts.trainer import Job, JobState, Method, TrainRequest
 from services.trainer.core import Jobs
-from services.trainer.folder_jobs import FolderJobs
-from services.trainer.fsspec_runs import UrlRuns
-from services.trainer.gpu_turn import _served
-from services.trainer.runs import LocalRuns
+from services.trainer.processes.gpu_turn import _served
+from services.trainer.records.folder_jobs import FolderJobs
 from services.trainer.settings import Settings
-from services.trainer.workspace import Workspace, runs_at
+from services.trainer.storage.fsspec_runs import UrlRuns
+from services.trainer.storage.runs import LocalRuns
+from services.trainer.storage.workspace import Workspace, runs_at
 
 SFT = TrainRequest(run_id="r1", name="direct-1", dataset="tracks/a.jsonl")
 DPO = SFT.model_copy(update={"name": "p", "method": Method.DPO, "dataset": "p.jsonl", "init_adapter": "adapters/direct-1"})

@@ -9,13 +9,13 @@ from trainer_stack import make_tiny_model
 from transformers import TrainerCallback
 
 from askback.contracts.trainer import Method, Recipe, TrainRequest
-from services.trainer.checkpoints import last_checkpoint
-from services.trainer.dataset import read_dataset
-from services.trainer.fitting import fit
-from services.trainer.fused import embed_on_host
-from services.trainer.peft_adapter import lora_config
-from services.trainer.transformers_model import HubTokenizer, load_base
-from services.trainer.trl_trainers import as_written, build_trainer, regroup
+from services.trainer.learning.checkpoints import last_checkpoint
+from services.trainer.learning.fitting import fit
+from services.trainer.learning.trl_trainers import as_written, build_trainer, regroup
+from services.trainer.model.fused import embed_on_host
+from services.trainer.model.peft_adapter import lora_config
+from services.trainer.model.transformers_model import HubTokenizer, load_base
+from services.trainer.rows.dataset import read_dataset
 
 RECIPE = Recipe(epochs=2, learning_rate=5e-3, lora_rank=4, batch_size=4, gradient_accumulation=1, max_length=64)
 ROUNDING = 5e-3  # of bf16, which adds up in another order

@@ -10,18 +10,18 @@ import pytest
 
 from askback.contracts.errors import InvalidInput, NotFound, ServiceError, UpstreamUnavailable
 from askback.contracts.trainer import Job, JobState, TrainRequest
-from services.trainer.job_stores import job_store
-from services.trainer.jobs import JobStore, LockLost
-from services.trainer.lease import Lease
-from services.trainer.redis_jobs import RedisJobs
+from services.trainer.records.job_stores import job_store
+from services.trainer.records.jobs import JobStore, LockLost
+from services.trainer.records.lease import Lease
+from services.trainer.records.redis_jobs import RedisJobs
 from services.trainer.settings import Settings, StoreKind
 
 JOB = Job(id="0123456789abcdef", state=JobState.QUEUED, request=TrainRequest(run_id="r1", name="n", dataset="a.jsonl"))
 HOLDER = """
 import sys
 from pathlib import Path
-from services.trainer.folder_jobs import FolderJobs
-from services.trainer.redis_jobs import RedisJobs
+from services.trainer.records.folder_jobs import FolderJobs
+from services.trainer.records.redis_jobs import RedisJobs
 with {store}.lock({job!r}) as held:
     print(held, flush=True)
     sys.stdin.read()

@@ -11,9 +11,9 @@ from trainer_rows import dpo_row, sft_row
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Message
 from askback.contracts.trainer import Method
-from services.trainer import guards
-from services.trainer.dataset import REPLIES, Row
-from services.trainer.trained_rows import check_trained_rows
+from services.trainer.rows import guards
+from services.trainer.rows.dataset import REPLIES, Row
+from services.trainer.rows.trained_rows import check_trained_rows
 
 SMOL = Path(__file__).parents[3] / "var" / "models" / "SmolLM2-135M-Instruct"
 pytestmark = pytest.mark.skipif(not (SMOL / "tokenizer.json").is_file(), reason=f"no tokenizer in {SMOL}; `make unit` builds it")
@@ -23,7 +23,7 @@ ROOMY = 64
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    from services.trainer.transformers_model import HubTokenizer
+    from services.trainer.model.transformers_model import HubTokenizer
 
     return HubTokenizer(str(SMOL))
 

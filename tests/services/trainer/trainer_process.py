@@ -14,7 +14,7 @@ from trainer_stack import make_tiny_model
 
 from askback.contracts.trainer import Job, TrainRequest
 from services.trainer.core import Jobs
-from services.trainer.job_stores import job_store
+from services.trainer.records.job_stores import job_store
 from services.trainer.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -49,7 +49,7 @@ class Bench:
         log = self.log(job_id)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
-            whole = [sys.executable, *(command or ("-m", "services.trainer.job")), job_id]
+            whole = [sys.executable, *(command or ("-m", "services.trainer.processes.job")), job_id]
             return subprocess.Popen(whole, env=self.environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
 
     def train(self, request: TrainRequest, *command: str, seconds: float = 240) -> Job:
