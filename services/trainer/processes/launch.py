@@ -13,6 +13,7 @@ from askback.contracts import errors
 from askback.contracts.errors import InvalidInput, ServiceError, UpstreamUnavailable
 from askback.contracts.trainer import Job, JobState, Sharding
 from services.trainer.processes import accelerate_launch
+from services.trainer.processes.process import end_child
 from services.trainer.records.folder_jobs import FolderJobs
 from services.trainer.records.jobs import JobStore
 from services.trainer.settings import Settings
@@ -114,10 +115,4 @@ def _child(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
     try:
         yield child
     finally:
-        if child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(GRACE_S)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        end_child(child, GRACE_S)

@@ -60,7 +60,7 @@ def supervise(store: JobStore, job_id: str, shutdown: Shutdown, module: str = "s
                 time.sleep(POLL_S)
         finally:
             ended = child.poll() is not None
-            _end(child)
+            end_child(child)
     _settle(store, job_id, child.returncode if ended else None, train_log)
     return True
 
@@ -86,11 +86,12 @@ def _is_cancelled(store: JobStore, job_id: str) -> bool:
         return False
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def end_child(child: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> None:
+    """Ask a child that still runs to end, and end it when it has not after `grace_s` seconds."""
     if child.poll() is None:
         child.terminate()
         try:
-            child.wait(GRACE_S)
+            child.wait(grace_s)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
