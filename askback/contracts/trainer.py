@@ -71,6 +71,11 @@ class Recipe(Record):
     dpo_sft_weight: float = Field(default=0.2, ge=0)
     """Weight of the SFT term beside the DPO loss, which keeps the chosen answers' likelihood from falling."""
 
+    @property
+    def sharded(self) -> bool:
+        """Whether each card holds a share of the model alone, which takes more than one card."""
+        return self.gpus > 1 and self.sharding is Sharding.FSDP
+
 
 class TrainRequest(Record):
     """One adapter to train. Sent again unchanged, it names the same job."""

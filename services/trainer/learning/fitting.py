@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from askback.contracts.trainer import FitPlan, Recipe, Sharding
+from askback.contracts.trainer import FitPlan, Recipe
 from services.trainer.learning.fit.layer_savings import LayerSavings
 from services.trainer.learning.fit.planner import planned
 from services.trainer.learning.fit.torch_probe import TorchProbe
@@ -19,7 +19,7 @@ EMBEDDING_SHARE = 0.1
 
 def fit(trainer: Any, recipe: Recipe, known: FitPlan | None, most_gb: float | None) -> FitPlan | None:
     """Change `trainer` in place; returns the plan, `known` where the job has one already, or None where nothing was fitted."""
-    if recipe.sharding is Sharding.FSDP and recipe.gpus > 1:
+    if recipe.sharded:
         return None  # its layers hold shards of their weights, which only its own hooks put together
     if on_gpu() and recipe.fit:
         unpack_scales(trainer.model)

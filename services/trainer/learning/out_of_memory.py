@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 
 from askback.contracts.errors import InvalidInput
-from askback.contracts.trainer import FitPlan, Recipe, Sharding
+from askback.contracts.trainer import FitPlan, Recipe
 
 _SIGNS = (
     "CUDA out of memory",
@@ -56,8 +56,7 @@ def _next(recipe: Recipe, fitted: bool, longest: int | None) -> tuple[str, str]:
 
 def _fitted(recipe: Recipe, fit: FitPlan | None, on_card: bool) -> bool:
     """Whether the rows of a pass are the fit's choice; without a plan only a card that ran out before it had one tells."""
-    sharded = recipe.sharding is Sharding.FSDP and recipe.gpus > 1
-    return fit is not None or (on_card and recipe.fit and not sharded)
+    return fit is not None or (on_card and recipe.fit and not recipe.sharded)
 
 
 def _pass_rows(recipe: Recipe) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from askback.contracts.trainer import Method, Recipe, Sharding, TrainRequest
+from askback.contracts.trainer import Method, Recipe, TrainRequest
 from services.trainer.learning.reporting import prepare
 from services.trainer.rows.dataset import Row
 from services.trainer.rows.length_groups import LengthGroups
@@ -34,7 +34,7 @@ def build_trainer(
         callbacks=callbacks,
     )
     trainer.step_rows = step_rows(request.recipe)
-    if not _sharded(request.recipe):  # which wants one dtype in all that it shards together
+    if not request.recipe.sharded:  # which wants one dtype in all that it shards together
         _in_full_precision(trainer.model)
     regroup(trainer, *as_written(request.recipe))
     return trainer
@@ -55,10 +55,6 @@ def regroup(trainer: Any, micro_batch: int, gradient_accumulation: int) -> None:
     """Train steps of `gradient_accumulation` passes over `micro_batch` rows on each card."""
     trainer.args.per_device_train_batch_size = trainer._train_batch_size = micro_batch
     trainer.args.gradient_accumulation_steps = gradient_accumulation
-
-
-def _sharded(recipe: Recipe) -> bool:
-    return recipe.gpus > 1 and recipe.sharding is Sharding.FSDP
 
 
 def gathered_weights(trainer: Any) -> Any | None:
@@ -123,7 +119,7 @@ def _common(request: TrainRequest, output: Path, gpu: bool) -> dict[str, Any]:
         "learning_rate": recipe.learning_rate,
         "max_length": recipe.max_length,
         # Layers save as the fit has it; only a sharded model leaves it to TRL.
-        "gradient_checkpointing": _sharded(recipe) and recipe.gradient_checkpointing is not False,
+        "gradient_checkpointing": recipe.sharded and recipe.gradient_checkpointing is not False,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.03,  # below 1 it is a share of all steps
         "bf16": gpu or recipe.four_bit,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from askback.contracts import errors
 from askback.contracts.errors import InvalidInput, ServiceError, UpstreamUnavailable
-from askback.contracts.trainer import Job, JobState, Sharding
+from askback.contracts.trainer import Job, JobState
 from services.trainer.processes import accelerate_launch
 from services.trainer.processes.process import end_child
 from services.trainer.records.folder_jobs import FolderJobs
@@ -80,7 +80,7 @@ def _on_several(store: JobStore, job: Job) -> Job:
         )
     reports = Reports(store.folder(job.id))
     reports.begin(job)
-    code = _watched(accelerate_launch.command(recipe.gpus, there > 0, recipe.sharding is Sharding.FSDP, RANK, job.id), reports, store, job)
+    code = _watched(accelerate_launch.command(recipe.gpus, there > 0, recipe.sharded, RANK, job.id), reports, store, job)
     if failure := reports.failure(job.id):
         raise errors.ERRORS.get(failure.error_kind, ServiceError)(failure.error)
     ended = reports.read(job.id)

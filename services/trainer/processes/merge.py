@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from askback.contracts.errors import NotFound, ServiceError
+from askback.contracts.errors import NotFound
 from askback.contracts.trainer import Job, JobState
 from services.trainer.core import MOST_DEATHS, OPEN, TOO_MANY_DEATHS
-from services.trainer.failure import failed
+from services.trainer.failure import failed, failed_by
 from services.trainer.merges import RECORD, merge_store, merged_folder, merged_record
 from services.trainer.processes.process import LOCK_LOST, die_with_parent
 from services.trainer.records.job_stores import job_store
@@ -59,9 +59,7 @@ def _run(runs: Runs, jobs: JobStore, store: JobStore, merge: Job) -> int:
         return LOCK_LOST
     except Exception as error:  # the process's border: whatever ends the merge is written into its record
         log.exception("the merge of job %s failed", merge.id)
-        kind = type(error).__name__ if isinstance(error, ServiceError) else "ServiceError"
-        text = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
-        store.write(failed(merge, kind, text))
+        store.write(failed_by(merge, error))
         return 1
     return 0
 
