@@ -18,8 +18,8 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that the file can be run by its path
 
 from benchmarks.command_line import BenchmarkFailed, report, rounded, say
-from services.evaluator.intervals import RESAMPLES
-from services.evaluator.paired import bootstrap_difference
+from services.evaluator.stats.intervals import RESAMPLES
+from services.evaluator.stats.paired import bootstrap_difference
 
 _EXAMPLES = """examples:
   %(prog)s               7,405 rows, about ten seconds

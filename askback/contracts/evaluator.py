@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from askback.contracts.records import Condition, Record
+from askback.contracts.measures import Comparison, ConditionScore, Metric, Overlap, PooledScore
+from askback.contracts.records import Record
 
 _RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 
@@ -14,48 +15,8 @@ class ScoreRequest(Record):
     task: str
     seed: int = 0
     """Seed of the bootstrap."""
-
-
-class Metric(Record):
-    """A mean over questions in [0, 1] with its uncertainty."""
-
-    name: str
-    value: float
-    stderr: float
-    low: float
-    """Lower end of the 95 % interval."""
-    high: float
-    n: int
-
-
-class ConditionScore(Record):
-    condition: Condition
-    metrics: list[Metric]
-    """The primary metric first."""
-    unparsable: int
-    """Predictions without a parsable answer, counted as wrong."""
-    failed: int
-    """Predictions that ended in an error, counted as wrong."""
-    yes_rate: float | None = None
-    """Share of parsed answers that are yes, for yes/no tasks."""
-
-
-class Comparison(Record):
-    """`b` minus `a` on the same questions."""
-
-    a: str
-    b: str
-    metric: str
-    difference: float
-    low: float
-    """Lower end of the paired bootstrap's 95 % interval."""
-    high: float
-    p_value: float
-    """Exact McNemar test on right/wrong."""
-    p_adjusted: float
-    """Holm's correction over all comparisons of the run."""
-    n: int
-    verdict: str
+    wait: bool | None = None
+    """Score before answering (true), hand to a worker (false), or as the size of the run suggests (null)."""
 
 
 class Scores(Record):
@@ -67,6 +28,12 @@ class Scores(Record):
     """Accuracy of always giving the commonest gold answer."""
     conditions: list[ConditionScore]
     comparisons: list[Comparison]
+    pooled: list[PooledScore] = Field(default_factory=list)
+    """Conditions of several seeds, each family of adapters, mode and resolver as one."""
+    pooled_comparisons: list[Comparison] = Field(default_factory=list)
+    """Every pair of `pooled`, and of a pool with a condition of one training; Holm-adjusted among themselves."""
+    overlaps: list[Overlap] = Field(default_factory=list)
+    """Empty where the run's folder has nothing to compare with."""
 
 
 class ScoreJob(Record):
@@ -78,8 +45,34 @@ class ScoreJob(Record):
     error_kind: str = "ServiceError"
 
 
+class LeaderboardRow(Record):
+    """A condition of a run that was scored."""
+
+    run_id: str
+    task: str
+    condition: str
+    n: int
+    metric: Metric
+    """The primary metric."""
+    usd: float | None = None
+    """Mean dollars a question; None where the run was scored without costs."""
+    latency_p50_s: float | None = None
+    unparsable: int
+    failed: int
+    scored_at: str
+    """UTC, ISO 8601."""
+
+
+class Leaderboard(Record):
+    """Conditions of all runs, the highest primary metric first within a task; gold resolvers after the others."""
+
+    rows: list[LeaderboardRow]
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Runs whose scores cannot be read, by run id, with the reason."""
+
+
 class ReportRequest(Record):
-    """Write `report.md`, plots and `slides.pptx` into the run's folder from what lies there."""
+    """Write `report.html`, `report.md`, figures and `slides.pptx` into the run's folder from what lies there."""
 
     run_id: str = Field(pattern=_RUN_ID)
 

@@ -179,9 +179,19 @@ class Condition(Record):
     adapter: str
     """Adapter's role in the run (`base` for the untrained student)."""
     mode: str
-    """`direct`, `cot`, `assisted` (a dialogue) or `context` (assisted in one turn: the answers are read as facts)."""
+    """`direct`, `closed_book` (`direct` without the question's passages), `cot`, `assisted` (a dialogue) or `context` (assisted in one
+    turn: the answers are read as facts)."""
     resolver: str = "none"
     """Who answers the student's questions in the assisted modes: `teacher`, `retriever`, `both`, `gold` or `none`."""
+    family: str = ""
+    """What trainings that differ in their seed alone have in common; empty for an adapter that was trained once."""
+    seed: int | None = None
+    """Seed of the training, within a family."""
+
+    @property
+    def pool(self) -> str:
+        """The name with the family in place of the adapter: what conditions of several seeds share."""
+        return self.model_copy(update={"adapter": self.family or self.adapter}).name
 
     @property
     def name(self) -> str:

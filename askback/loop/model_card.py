@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from askback.contracts.evaluator import ConditionScore
+from askback.contracts.measures import ConditionScore
 
 _SHOWN = ("learning_rate", "epochs", "lora_rank", "lora_alpha", "lora_dropout", "batch_size", "gradient_accumulation", "max_length", "four_bit")
 _DPO = ("dpo_beta", "dpo_sft_weight")

@@ -1,6 +1,7 @@
 """Stage `promote`: an adapter becomes the student only when a paired test says that it is better than the baseline."""
 
-from askback.contracts.evaluator import Comparison, Scores
+from askback.contracts.evaluator import Scores
+from askback.contracts.measures import Comparison
 from askback.contracts.records import Record
 from askback.contracts.student import BASE
 from askback.loop.config import PromoteConfig

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from askback.contracts.errors import InvalidInput
-from askback.contracts.evaluator import ConditionScore, Scores
+from askback.contracts.evaluator import Scores
+from askback.contracts.measures import ConditionScore
 from askback.loop.huggingface_hub_push import connect
 from askback.loop.model_card import CardFacts, markdown
 from askback.loop.push import Hub, check_target

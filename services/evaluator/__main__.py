@@ -6,8 +6,8 @@ from pathlib import Path
 
 from services.evaluator.app import create_app
 from services.evaluator.jobs import ScoreQueue
-from services.evaluator.publishing import publish
-from services.evaluator.redis_jobs import RedisJobs
+from services.evaluator.reporting.publishing import publish
+from services.evaluator.storage.redis_jobs import RedisJobs
 from services.evaluator.tasks import enqueue, redis_url
 from services.serving import serve
 

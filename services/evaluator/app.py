@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from askback.contracts.evaluator import ReportRequest, ReportResponse, ScoreJob, ScoreRequest
 from askback.tasks import task_named
 from services.evaluator.jobs import ScoreQueue
-from services.evaluator.run_folder import RunFolder, open_run
+from services.evaluator.storage.run_folder import RunFolder, open_run
 from services.serving import Readiness, always_ready, create_service
 
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 from askback.contracts.errors import ServiceError
 from askback.contracts.evaluator import ScoreJob, ScoreRequest
 from askback.tasks import task_named
-from services.evaluator.run_folder import open_run
-from services.evaluator.scoring import score_run
+from services.evaluator.scoring.scores import score_run
+from services.evaluator.storage.run_folder import open_run
 
 log = logging.getLogger(__name__)
 

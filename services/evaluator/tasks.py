@@ -45,7 +45,7 @@ app.conf.update(
 @app.task(name="evaluator.score")  # type: ignore[untyped-decorator]
 def score(job_id: str, request: dict[str, Any]) -> None:
     from services.evaluator.jobs import work
-    from services.evaluator.redis_jobs import RedisJobs
+    from services.evaluator.storage.redis_jobs import RedisJobs
 
     records = RedisJobs(redis_url())
     try:

@@ -21,9 +21,9 @@ from askback.contracts.evaluator import ReportRequest, ReportResponse, ScoreJob,
 from askback.contracts.trainer import Job, JobState, LossPoint, TrainRequest  # noqa: E402
 from askback.loop.services import Services  # noqa: E402
 from askback.tasks import task_named  # noqa: E402
-from services.evaluator.publishing import publish  # noqa: E402
-from services.evaluator.run_folder import open_run  # noqa: E402
-from services.evaluator.scoring import score_run  # noqa: E402
+from services.evaluator.reporting.publishing import publish  # noqa: E402
+from services.evaluator.scoring.scores import score_run  # noqa: E402
+from services.evaluator.storage.run_folder import open_run  # noqa: E402
 from services.retriever.app import create_app as retriever_app  # noqa: E402
 from services.retriever.library import Library  # noqa: E402
 from services.retriever.store import IndexStore  # noqa: E402

@@ -1,6 +1,7 @@
 import pytest
 
-from askback.contracts.evaluator import Comparison, ConditionScore, Metric, Scores
+from askback.contracts.evaluator import Scores
+from askback.contracts.measures import Comparison, ConditionScore, Metric
 from askback.contracts.records import Condition
 from askback.loop.config import PromoteConfig
 from askback.loop.promote import decide

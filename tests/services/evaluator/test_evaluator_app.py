@@ -9,7 +9,7 @@ from askback.contracts.client import EvaluatorClient
 from askback.contracts.evaluator import ReportRequest, ScoreJob, ScoreRequest
 from services.evaluator.app import create_app
 from services.evaluator.jobs import ScoreQueue, work
-from services.evaluator.publishing import publish
+from services.evaluator.reporting.publishing import publish
 
 
 class MemoryRecords:

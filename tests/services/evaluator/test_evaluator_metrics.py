@@ -2,7 +2,7 @@ import pytest
 
 from askback.contracts.records import Prediction, Sample
 from askback.tasks import task_named
-from services.evaluator.metrics import brier, hotpot_values, is_right
+from services.evaluator.metrics.benchmark import brier, hotpot_values, is_right
 
 GOLD = [("Paris", 0), ("Seine", 2)]
 

@@ -3,15 +3,15 @@ from pathlib import Path
 import pytest
 from pptx import Presentation
 
-from askback.contracts.evaluator import Comparison
+from askback.contracts.measures import Comparison
 from askback.contracts.records import HarvestRecord, HarvestStage
 from askback.tasks import task_named
-from services.evaluator.findings import error_kind, headline, target_word
-from services.evaluator.publishing import gather, publish
-from services.evaluator.report import markdown
-from services.evaluator.run_folder import RunFolder
-from services.evaluator.scoring import score_run
-from services.evaluator.wording import leaves
+from services.evaluator.reporting.findings import error_kind, headline, target_word
+from services.evaluator.reporting.publishing import gather, publish
+from services.evaluator.reporting.report import markdown
+from services.evaluator.reporting.wording import leaves
+from services.evaluator.scoring.scores import score_run
+from services.evaluator.storage.run_folder import RunFolder
 
 
 def published(path: Path) -> tuple[str, list[str]]:

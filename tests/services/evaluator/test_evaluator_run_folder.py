@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from askback.contracts.errors import Conflict, InvalidInput, NotFound
-from services.evaluator.atomic_file import write_atomically
-from services.evaluator.run_folder import RunFolder, open_run
+from services.evaluator.storage.atomic_file import write_atomically
+from services.evaluator.storage.run_folder import RunFolder, open_run
 
 
 def test_a_run_outside_the_runs_folder_is_refused(runs_dir: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from askback.contracts.errors import InvalidInput
 from askback.contracts.evaluator import Scores
 from askback.contracts.records import Condition, Prediction, Sample
 from askback.tasks import task_named
-from services.evaluator.run_folder import open_run
-from services.evaluator.scoring import aligned, comparisons, score_run
+from services.evaluator.scoring.scores import aligned, comparisons, score_run
+from services.evaluator.storage.run_folder import open_run
 
 STRATEGYQA = task_named("strategyqa")
 

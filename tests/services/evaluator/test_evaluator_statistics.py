@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from services.evaluator import intervals, paired
+from services.evaluator.stats import intervals, paired
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (7, 10), (10, 10), (131, 229), (1, 1)])

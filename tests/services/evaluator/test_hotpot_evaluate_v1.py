@@ -15,7 +15,7 @@ import pytest
 
 from askback.contracts.records import Prediction, Sample
 from services.evaluator import hotpot_evaluate_v1 as script
-from services.evaluator.metrics import hotpot_values
+from services.evaluator.metrics.benchmark import hotpot_values
 
 ROOT = Path(__file__).parents[3]
 DEV = ROOT.parent / "shared" / "data" / "hotpotqa" / "dev_distractor.json"

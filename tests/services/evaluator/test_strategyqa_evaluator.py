@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from askback.contracts.records import Prediction, Sample
 from askback.tasks import task_named
 from services.evaluator import strategyqa_evaluator as script
-from services.evaluator.intervals import balanced_accuracy
-from services.evaluator.metrics import is_right
+from services.evaluator.metrics.benchmark import is_right
+from services.evaluator.stats.intervals import balanced_accuracy
 
 FILE = Path(script.__file__)
 DEV = Path(__file__).parents[4] / "shared" / "data" / "strategyqa" / "dev.jsonl"

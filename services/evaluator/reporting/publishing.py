@@ -1,11 +1,11 @@
 """Write a run's report, plots and slides from what lies in its folder."""
 
 from askback.tasks import task_named
-from services.evaluator import matplotlib_plots, pptx_slides
-from services.evaluator.atomic_file import write_atomically
-from services.evaluator.findings import BASE, harvest_findings, leading
-from services.evaluator.report import RunFacts, markdown
-from services.evaluator.run_folder import RunFolder
+from services.evaluator.reporting import matplotlib_plots, pptx_slides
+from services.evaluator.reporting.findings import BASE, harvest_findings, leading
+from services.evaluator.reporting.report import RunFacts, markdown
+from services.evaluator.storage.atomic_file import write_atomically
+from services.evaluator.storage.run_folder import RunFolder
 
 
 def publish(run: RunFolder) -> list[str]:

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from askback.contracts.errors import InvalidInput
-from askback.contracts.evaluator import Comparison, ConditionScore, Metric, Scores
+from askback.contracts.evaluator import Scores
+from askback.contracts.measures import Comparison, ConditionScore, Metric
 from askback.contracts.records import Condition, Prediction, Sample
 from askback.tasks import Task
 from askback.tasks.hotpotqa import normalize_answer
-from services.evaluator import intervals, paired
-from services.evaluator.atomic_file import write_atomically
-from services.evaluator.metrics import brier, hotpot_values, is_right, primary_metric
-from services.evaluator.run_folder import RunFolder
+from services.evaluator.metrics.benchmark import brier, hotpot_values, is_right, primary_metric
+from services.evaluator.stats import intervals, paired
+from services.evaluator.storage.atomic_file import write_atomically
+from services.evaluator.storage.run_folder import RunFolder
 
 _MODES = ("direct", "cot", "context", "assisted")
 

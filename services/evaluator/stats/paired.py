@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from services.evaluator.intervals import Z95, bootstrap_means, percentile_interval
+from services.evaluator.stats.intervals import Z95, bootstrap_means, percentile_interval
 
 Z_POWER = 0.8416212335729143
 """Normal quantile of 0.8: sample sizes are for 80 % power."""

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from askback.contracts.evaluator import Comparison, ConditionScore, Metric, Scores
-from services.evaluator.findings import BASE, TARGET_POINTS, HarvestFindings, headline, metric, shown_comparisons, target_word
-from services.evaluator.intervals import wilson
-from services.evaluator.wording import METRIC_NAMES, decimal, leaves, markdown_table, p_value, percent, points, under, yes_share
+from askback.contracts.evaluator import Scores
+from askback.contracts.measures import Comparison, ConditionScore, Metric
+from services.evaluator.reporting.findings import BASE, TARGET_POINTS, HarvestFindings, headline, metric, shown_comparisons, target_word
+from services.evaluator.reporting.wording import METRIC_NAMES, decimal, leaves, markdown_table, p_value, percent, points, under, yes_share
+from services.evaluator.stats.intervals import wilson
 
 
 @dataclass(frozen=True)

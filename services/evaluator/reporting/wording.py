@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from askback.contracts.evaluator import Comparison, ConditionScore, Metric
-from services.evaluator.intervals import wilson
-from services.evaluator.paired import p_text
+from askback.contracts.measures import Comparison, ConditionScore, Metric
+from services.evaluator.stats.intervals import wilson
+from services.evaluator.stats.paired import p_text
 
 METRIC_NAMES = {
     "accuracy": "accuracy",

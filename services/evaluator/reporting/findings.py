@@ -5,12 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from askback.contracts.evaluator import Comparison, ConditionScore, Metric, Scores
+from askback.contracts.evaluator import Scores
+from askback.contracts.measures import Comparison, ConditionScore, Metric
 from askback.contracts.records import HarvestRecord, HarvestStage, Sample
 from askback.contracts.spending import spent
 from askback.tasks import Task
-from services.evaluator.intervals import proportion
-from services.evaluator.paired import ALPHA
+from services.evaluator.stats.intervals import proportion
+from services.evaluator.stats.paired import ALPHA
 
 BASE = "base.direct"
 TARGET_POINTS = (10, 15)  # the gain over base direct that the project set out to reach

@@ -8,9 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from askback.contracts.evaluator import Comparison, ConditionScore, Scores
-from services.evaluator.findings import BASE, StageCount
-from services.evaluator.wording import METRIC_NAMES
+from askback.contracts.evaluator import Scores
+from askback.contracts.measures import Comparison, ConditionScore
+from services.evaluator.reporting.findings import BASE, StageCount
+from services.evaluator.reporting.wording import METRIC_NAMES
 
 _COLOURS = {"direct": "#4c78a8", "cot": "#f58518", "context": "#72b7b2", "assisted": "#54a24b"}
 _OTHER = "#9d755d"

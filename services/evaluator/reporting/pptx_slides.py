@@ -10,9 +10,18 @@ from pptx.enum.text import MSO_ANCHOR
 from pptx.util import Emu, Inches, Pt
 
 from askback.contracts.evaluator import Scores
-from services.evaluator.findings import BASE, shown_comparisons
-from services.evaluator.report import RunFacts, caveats, harvest_lines, majority_text, results_header, results_row, summary, target_statement
-from services.evaluator.wording import leaves, p_value, points
+from services.evaluator.reporting.findings import BASE, shown_comparisons
+from services.evaluator.reporting.report import (
+    RunFacts,
+    caveats,
+    harvest_lines,
+    majority_text,
+    results_header,
+    results_row,
+    summary,
+    target_statement,
+)
+from services.evaluator.reporting.wording import leaves, p_value, points
 
 _INK = RGBColor(0x22, 0x2B, 0x38)
 _ACCENT = RGBColor(0x4C, 0x78, 0xA8)

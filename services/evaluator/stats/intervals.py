@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from askback.contracts.evaluator import Metric
+from askback.contracts.measures import Metric
 
 Z95 = 1.959963984540054
 """Normal quantile of 0.975."""
