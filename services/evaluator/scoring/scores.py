@@ -2,16 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.evaluator import Scores
-from askback.contracts.measures import Comparison, ConditionScore, Metric
 from askback.contracts.records import Condition, Prediction, Sample
 from askback.tasks import Task
 from askback.tasks.hotpotqa import normalize_answer
-from services.evaluator.metrics.benchmark import brier, hotpot_values, is_right, primary_metric
-from services.evaluator.stats import intervals, paired
+from services.evaluator.metrics.benchmark import is_right, primary_metric
+from services.evaluator.scoring.comparisons import comparisons
+from services.evaluator.scoring.conditions import condition_score
 from services.evaluator.storage.atomic_file import write_atomically
 from services.evaluator.storage.run_folder import RunFolder
 
@@ -66,59 +65,3 @@ def aligned(samples: Sequence[Sample], predictions: Sequence[Prediction], file: 
 def majority(samples: Sequence[Sample]) -> float:
     """Accuracy of always giving the commonest gold answer."""
     return Counter(normalize_answer(sample.answer) for sample in samples).most_common(1)[0][1] / len(samples)
-
-
-def condition_score(task: Task, condition: Condition, samples: Sequence[Sample], predictions: Sequence[Prediction], seed: int) -> ConditionScore:
-    pairs = list(zip(samples, predictions, strict=True))
-    parsed = [p.answer for p in predictions if p.error is None and p.answer is not None]
-    return ConditionScore(
-        condition=condition,
-        metrics=_choice_metrics(task, pairs, seed) if task.choices else _hotpot_metrics(pairs, seed),
-        unparsable=sum(p.error is None and p.answer is None for p in predictions),
-        failed=sum(p.error is not None for p in predictions),
-        yes_rate=parsed.count("yes") / len(parsed) if "yes" in task.choices and parsed else None,
-    )
-
-
-def comparisons(right: dict[str, list[float]], metric: str, seed: int) -> list[Comparison]:
-    """Every pair of conditions, in the order of `right` (0/1 per question), Holm-adjusted over all pairs."""
-    pairs = list(combinations(right, 2))
-    counts = [paired.discordant(right[a], right[b]) for a, b in pairs]
-    p_values = [paired.mcnemar(*count) for count in counts]
-    found = []
-    for (a, b), (only_a, only_b), p, adjusted in zip(pairs, counts, p_values, paired.holm(p_values), strict=True):
-        n = len(right[a])
-        low, high = paired.bootstrap_difference(right[a], right[b], seed)
-        found.append(
-            Comparison(
-                a=a,
-                b=b,
-                metric=metric,
-                difference=(only_b - only_a) / n,
-                low=low,
-                high=high,
-                p_value=p,
-                p_adjusted=adjusted,
-                n=n,
-                verdict=paired.verdict(a, b, only_a, only_b, n, p, adjusted),
-            )
-        )
-    return found
-
-
-def _choice_metrics(task: Task, pairs: list[tuple[Sample, Prediction]], seed: int) -> list[Metric]:
-    right = [float(is_right(task, sample, prediction)) for sample, prediction in pairs]
-    squared = [error for sample, prediction in pairs if (error := brier(sample, prediction)) is not None]
-    balanced = intervals.balanced_accuracy(right, [sample.answer for sample, _ in pairs])
-    found = [intervals.proportion("accuracy", right)]
-    if balanced:
-        found.append(balanced)
-    if squared:
-        found.append(intervals.mean("brier", squared, seed))
-    return found
-
-
-def _hotpot_metrics(pairs: list[tuple[Sample, Prediction]], seed: int) -> list[Metric]:
-    rows = [hotpot_values(sample, prediction) for sample, prediction in pairs]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return [intervals.proportion(name, values) if name.endswith("_em") else intervals.mean(name, values, seed) for name, values in columns.items()]
