@@ -1,6 +1,7 @@
 """Start, watch and stop the stack's processes. The only file that talks to supervisor, which keeps them running."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from askback.contracts.errors import InvalidInput, ServiceError
 from askback.local.settings import LocalSettings
 
 _CONF = Path(__file__).with_name("supervisord.conf")
+_ERROR = re.compile(r"\b[A-Z]\w*(?:Error|Exception): .+")
+_LAST_LINES = 150  # about one start of the engine
 _STOP_S = 60.0  # processes get 10 s (the teacher 20 s, to keep answers under way) before they are killed, in turn
 
 
@@ -40,22 +43,26 @@ class Processes:
         if done.returncode:
             raise ServiceError(f"supervisord did not start: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
 
-    def states(self) -> dict[str, str]:
-        """State of each process in supervisor's words, such as RUNNING or FATAL; empty while supervisord cannot be asked."""
+    def states(self) -> dict[str, tuple[str, int]]:
+        """(state in supervisor's words, such as RUNNING or FATAL, process id) by name; empty while supervisord cannot be asked."""
         from supervisor.xmlrpc import SupervisorTransport
 
         transport = SupervisorTransport("", "", serverurl=f"unix://{self._settings.socket}")
         proxy: Any = ServerProxy("http://127.0.0.1", transport=transport)
         try:
-            return {process["name"]: process["statename"] for process in proxy.supervisor.getAllProcessInfo()}
+            return {process["name"]: (process["statename"], process["pid"]) for process in proxy.supervisor.getAllProcessInfo()}
         except (OSError, Fault):
             return {}
 
-    def log_tail(self, name: str) -> str:
-        """Last line of a process's log that says something."""
+    def complaint(self, name: str) -> str:
+        """What a dead process's log says of it: the first error in its end, else its last line that says something.
+
+        The first, because what comes after it in an engine's log only tells that something failed before.
+        """
         path = self._settings.home / "log" / f"{name}.log"
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-        return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:] if path.exists() else []
+        errors = (found[0] for line in lines if (found := _ERROR.search(line)))
+        return next(errors, None) or next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
 
     def stop(self) -> None:
         """Stop everything and wait until it is gone; stopping a stopped stack changes nothing."""

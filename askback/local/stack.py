@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from askback.loop.progress import Reporter
 
 _START_S = 300.0  # the engine takes a minute on two quiet cores
 _DEAD = {"FATAL", "EXITED", "BACKOFF"}
+_LIVES = 2  # supervisord starts a process again at once, so one that dies late is never seen dead
 
 
 class Stack:
@@ -85,7 +87,7 @@ class Stack:
 
     def _wait_ready(self) -> None:
         waiting = dict(self._settings.urls())
-        started = time.monotonic()
+        started, lives = time.monotonic(), defaultdict[str, set[int]](set)
         with self._reporter.bar("starting services", len(waiting)) as bar, httpx.Client(timeout=2.0) as http:
             while waiting:
                 for name, url in list(waiting.items()):
@@ -93,13 +95,15 @@ class Stack:
                         del waiting[name]
                         bar.advance()
                 bar.note(f"waiting for {', '.join(waiting)}" if waiting else "")
-                self._check_alive(started)
+                self._check_alive(started, lives)
                 time.sleep(0.5)
 
-    def _check_alive(self, started: float) -> None:
-        for name, state in self._processes.states().items():
-            if state in _DEAD:
-                raise ServiceError(f"{name} did not start: {self._processes.log_tail(name)} (see {self._settings.home}/log/{name}.log)")
+    def _check_alive(self, started: float, lives: dict[str, set[int]]) -> None:
+        """Raise ServiceError for what will not become ready; `lives` holds the process ids that each name has had."""
+        for name, (state, pid) in self._processes.states().items():
+            lives[name] |= {pid} - {0}
+            if state in _DEAD or len(lives[name]) > _LIVES:
+                raise ServiceError(f"{name} did not start: {self._processes.complaint(name)} (see {self._settings.home}/log/{name}.log)")
         if time.monotonic() - started > _START_S:
             raise ServiceError(f"the services were not ready within {_START_S:.0f} s; see {self._settings.home}/log/")
 
