@@ -71,7 +71,7 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, 
     except (KeyboardInterrupt, ServiceError):
         reporter.say(f"run {run_id} stopped; the same command with --id {run_id} continues it")
         raise
-    ends = {"report": f"report {store.path('report.md')}, slides {store.path('slides.pptx')}, everything in {store.folder}/"}
+    ends = {"report": f"report {store.path('report.html')}, slides {store.path('slides.pptx')}, everything in {store.folder}/"}
     typer.echo(f"done: {ends.get(last, f'{last} in {store.folder}/')}")
 
 

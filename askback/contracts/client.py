@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 from pydantic import BaseModel
@@ -238,6 +239,10 @@ class EvaluatorClient(ServiceClient):
 
     async def job(self, job_id: str) -> evaluator.ScoreJob:
         return await self.call("GET", f"/v1/scores/{job_id}", evaluator.ScoreJob)
+
+    async def leaderboard(self, task: str = "") -> evaluator.Leaderboard:
+        """All scored runs, or those of one task."""
+        return await self.call("GET", f"/v1/leaderboard?{urlencode({'task': task})}", evaluator.Leaderboard)
 
     async def report(self, request: evaluator.ReportRequest) -> evaluator.ReportResponse:
         return await self.call("POST", "/v1/reports", evaluator.ReportResponse, request)

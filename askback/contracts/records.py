@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Record(BaseModel):
-    """Base of all that lies on disk or travels: frozen, and unknown fields are errors."""
+    """Base of all that lies on disk or travels: frozen; unknown fields are errors, and so are NaN and infinities."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Message(Record):
@@ -165,7 +165,7 @@ class Prediction(Record):
     answer: str | None
     """Parsed answer; None when the text could not be parsed, which counts as wrong."""
     text: str = ""
-    p_yes: float | None = None
+    p_yes: float | None = Field(default=None, ge=0, le=1)
     supporting_facts: list[tuple[str, int]] = Field(default_factory=list)
     draft: Draft | None = None
     exchanges: list[Exchange] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The teacher alone, as a child process for the length of a block: for commands that need no more and run while nothing else does."""
+"""One service alone, as a child process for the length of a block: for commands that need no more and run while nothing else does."""
 
 import socket
 import subprocess
@@ -34,14 +34,38 @@ def teacher_alone(settings: LocalSettings) -> Iterator[str]:
 
     Raises ServiceError with the last line of its log when it does not start.
     """
-    log = settings.home / "log" / "teacher-alone.log"
-    with _running([sys.executable, "-m", "services.teacher"], settings.environment(), settings.root, log) as url:
+    with _alone("teacher", settings, "/readyz") as url:
         yield url
 
 
 @contextmanager
-def _running(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, start_s: float = _START_S) -> Iterator[str]:
-    """Base URL of the service that `command` starts on the port in its environment's PORT."""
+def evaluator_at_hand(settings: LocalSettings, named_url: str, stack_is_up: bool) -> Iterator[str]:
+    """As `teacher_at_hand`. One that is started for the block has no Redis, so it reads runs and queues nothing."""
+    if named_url or stack_is_up:
+        yield named_url or settings.urls()["evaluator"]
+        return
+    with _alone("evaluator", settings, "/healthz") as url:
+        yield url
+
+
+@contextmanager
+def _alone(name: str, settings: LocalSettings, probe: str) -> Iterator[str]:
+    log = settings.home / "log" / f"{name}-alone.log"
+    with _running([sys.executable, "-m", f"services.{name}"], settings.environment(), settings.root, log, name=name, probe=probe) as url:
+        yield url
+
+
+@contextmanager
+def _running(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    start_s: float = _START_S,
+    name: str = "teacher",
+    probe: str = "/readyz",
+) -> Iterator[str]:
+    """Base URL of the service `name` that `command` starts on the port in its environment's PORT, once its route `probe` answers 200."""
     port = _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as written:
@@ -50,7 +74,7 @@ def _running(command: Sequence[str], environment: Mapping[str, str], folder: Pat
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_ready(process, url, log, start_s)
+        _wait_ready(process, url + probe, log, start_s, name)
         yield url
     finally:
         _end(process)
@@ -63,20 +87,20 @@ def _free_port() -> int:
         return port
 
 
-def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log: Path, start_s: float) -> None:
+def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log: Path, start_s: float, name: str) -> None:
     ends = time.monotonic() + start_s
     with httpx.Client(timeout=2.0, trust_env=False) as http:
         while not _ready(http, url):
             if process.poll() is not None:
-                raise ServiceError(f"the teacher did not start: {_last_line(log)} (see {log})")
+                raise ServiceError(f"the {name} did not start: {_last_line(log)} (see {log})")
             if time.monotonic() > ends:
-                raise ServiceError(f"the teacher was not ready within {start_s:g} s; see {log}")
+                raise ServiceError(f"the {name} was not ready within {start_s:g} s; see {log}")
             time.sleep(_LOOK_EVERY_S)
 
 
 def _ready(http: httpx.Client, url: str) -> bool:
     try:
-        return http.get(f"{url}/readyz").status_code == 200
+        return http.get(url).status_code == 200
     except httpx.HTTPError:
         return False
 

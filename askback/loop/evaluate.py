@@ -34,9 +34,16 @@ async def load_adapters(store: RunStore, adapters: Sequence[str], student: Stude
 
 
 async def evaluate(
-    config: RunConfig, samples: Sequence[Sample], names: dict[str, str], store: RunStore, student: StudentClient, reporter: Reporter
+    config: RunConfig,
+    samples: Sequence[Sample],
+    names: dict[str, str],
+    store: RunStore,
+    student: StudentClient,
+    reporter: Reporter,
+    retry_errors: bool = False,
 ) -> dict[str, dict[str, int]]:
-    """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept. Returns counts by condition.
+    """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept, with `retry_errors` without those that failed.
+    Returns counts by condition.
 
     `names` are the served names of the adapters. Mode `cot` is asked in the form of the run's track, and the run's own teacher
     answers the student's questions.
@@ -47,15 +54,31 @@ async def evaluate(
         if condition.mode in ("assisted", "context"):
             common |= {"run": store.run_id, "teacher": config.harvest.teacher}
         predict = partial(_predict, condition, config.tracks.cot, common, student)
-        counts[condition.name] = await _answer_all(config.evaluate, condition, samples, predict, store, reporter)
+        done = _kept(store, condition, retry_errors)
+        counts[condition.name] = await _answer_all(config.evaluate, condition, samples, predict, store, reporter, done)
     return counts
 
 
+def _kept(store: RunStore, condition: Condition, retry_errors: bool) -> dict[str, Prediction]:
+    """The predictions that stand, by sample; of two for one sample the later."""
+    found = store.read_records(_file(condition), Prediction)
+    return {prediction.sample_id: prediction for prediction in found if not (retry_errors and prediction.error)}
+
+
+def _file(condition: Condition) -> str:
+    return f"predictions/{condition.name}.jsonl"
+
+
 async def _answer_all(
-    config: EvaluateConfig, condition: Condition, samples: Sequence[Sample], predict: Predict, store: RunStore, reporter: Reporter
+    config: EvaluateConfig,
+    condition: Condition,
+    samples: Sequence[Sample],
+    predict: Predict,
+    store: RunStore,
+    reporter: Reporter,
+    done: dict[str, Prediction],
 ) -> dict[str, int]:
-    file = f"predictions/{condition.name}.jsonl"
-    done = {prediction.sample_id: prediction for prediction in store.read_records(file, Prediction)}
+    file = _file(condition)
     store.write_text(f"predictions/{condition.name}.condition.json", condition.model_dump_json() + "\n")
     with reporter.bar(condition.name, len(samples)) as bar, store.appender(file) as kept:
         bar.advance(len(done))
@@ -80,15 +103,22 @@ async def _guarded(sample: Sample, predict: Predict) -> Prediction:
         return Prediction(sample_id=sample.id, answer=None, error=f"{type(error).__name__}: {error}")
 
 
+def seen(condition: Condition, sample: Sample) -> Sample:
+    """`sample` as it is asked under `condition`: closed book without its passages."""
+    return sample.model_copy(update={"passages": []}) if condition.mode == "closed_book" else sample
+
+
 async def _predict(condition: Condition, cot: CotForm, common: Mapping[str, str], student: StudentClient, sample: Sample) -> Prediction:
-    fields = {"task": sample.task, "question": sample.question, "question_id": sample.id, "passages": sample.passages, **common}
+    passages = seen(condition, sample).passages
+    fields = {"task": sample.task, "question": sample.question, "question_id": sample.id, "passages": passages, **common}
     if condition.mode in ("assisted", "context"):
         request = AskRequest(**fields, resolver=Resolver(condition.resolver), one_turn=condition.mode == "context")  # type: ignore[arg-type]
         asked = await student.ask(request)
         final, usage = asked.final, asked.usage
         draft, exchanges = asked.draft, asked.exchanges
     else:
-        final = await student.answer(AnswerRequest(**fields, mode=AnswerMode(condition.mode), cot=cot))  # type: ignore[arg-type]
+        mode = AnswerMode.COT if condition.mode == "cot" else AnswerMode.DIRECT
+        final = await student.answer(AnswerRequest(**fields, mode=mode, cot=cot))  # type: ignore[arg-type]
         usage, draft, exchanges = final.usage, None, []
     return Prediction(
         sample_id=sample.id,

@@ -1,4 +1,10 @@
-"""Stage `promote`: an adapter becomes the student only when a paired test says that it is better than the baseline."""
+"""Stage `promote`: an adapter becomes the student only when a paired test says that it is better than the baseline.
+
+Trainings that differ in their seed alone are judged as one, by the pooled test, and the one of the lowest seed is promoted: to take the
+one that scored best on dev would choose by the very numbers that the promotion is reported with.
+"""
+
+from collections.abc import Mapping
 
 from askback.contracts.evaluator import Scores
 from askback.contracts.measures import Comparison
@@ -13,24 +19,50 @@ class Promotion(Record):
     adapter: str
     """Promoted adapter, or `base`."""
     condition: str
+    """What was compared; of several seeds the name of their pool."""
     reason: str
 
 
 def decide(config: PromoteConfig, scores: Scores) -> Promotion:
-    """The adapter whose condition has the largest significant gain over the baseline, else `base`."""
-    adapters = {score.condition.name: score.condition.adapter for score in scores.conditions}
-    if config.baseline not in adapters:
-        return Promotion(adapter=BASE, condition="", reason=f"the baseline {config.baseline} was not measured")
-    gains = [_from_baseline(comparison, config.baseline) for comparison in scores.comparisons if config.baseline in (comparison.a, comparison.b)]
+    """The adapter whose condition, or pool of seeds, has the largest significant gain over the baseline, else `base`."""
+    adapters, baseline = _adapters(scores), config.baseline
+    if baseline not in adapters:
+        return Promotion(adapter=BASE, condition="", reason=_unmeasured(baseline, scores))
+    pairs = [pair for pair in (*scores.comparisons, *scores.pooled_comparisons) if {pair.a, pair.b} <= adapters.keys()]
+    gains = [_from_baseline(pair, baseline) for pair in pairs if baseline in (pair.a, pair.b)]
     better = [gain for gain in gains if gain.low > 0 and gain.p_adjusted < config.alpha and adapters[gain.b] != BASE]
     if not better:
-        return Promotion(adapter=BASE, condition=config.baseline, reason=f"no adapter is shown to be better than {config.baseline} at n = {scores.n}")
+        return Promotion(adapter=BASE, condition=baseline, reason=f"no adapter is shown to be better than {baseline} at n = {scores.n}")
     best = max(better, key=lambda gain: gain.difference)
-    reason = (
-        f"{best.b} gains {100 * best.difference:+.1f} points over {config.baseline}"
+    return Promotion(adapter=adapters[best.b], condition=best.b, reason=_reason(best, baseline, adapters, scores))
+
+
+def _adapters(scores: Scores) -> dict[str, str]:
+    """The adapter that would be promoted, by the name of what is compared; members of a pool are not compared alone."""
+    by_name = {score.condition.name: score.condition for score in scores.conditions}
+    members = {name for pool in scores.pooled for name in pool.conditions}
+    found = {name: condition.adapter for name, condition in by_name.items() if name not in members}
+    for pool in scores.pooled:
+        lowest = min((by_name[name] for name in pool.conditions if name in by_name), key=lambda one: (one.seed is None, one.seed or 0), default=None)
+        if lowest is not None:
+            found[pool.name] = lowest.adapter
+    return found
+
+
+def _unmeasured(baseline: str, scores: Scores) -> str:
+    pool = next((pool.name for pool in scores.pooled if baseline in pool.conditions), None)
+    return f"the baseline {baseline} is one of several seeds; name {pool}" if pool else f"the baseline {baseline} was not measured"
+
+
+def _reason(best: Comparison, baseline: str, adapters: Mapping[str, str], scores: Scores) -> str:
+    said = (
+        f"{best.b} gains {100 * best.difference:+.1f} points over {baseline}"
         f" (95 % interval {100 * best.low:+.1f} to {100 * best.high:+.1f}, adjusted p = {best.p_adjusted:.3g}, n = {best.n})"
     )
-    return Promotion(adapter=adapters[best.b], condition=best.b, reason=reason)
+    pool = next((pool for pool in scores.pooled if pool.name == best.b), None)
+    if pool is None:
+        return said
+    return f"{said}; of its {pool.seeds} seeds the lowest is promoted, {adapters[best.b]}, whatever each of them scored"
 
 
 def _from_baseline(comparison: Comparison, baseline: str) -> Comparison:

@@ -35,7 +35,7 @@ class Run:
     services: Services
     reporter: Reporter
     retry_errors: bool = False
-    """Try the harvest's failed rows again, and redo all that follows."""
+    """Try the harvest's failed steps again and redo all that follows; where none failed, the failed predictions and what follows those."""
     redo: tuple[str, ...] = ()
     """Stages to do again."""
 
@@ -44,7 +44,7 @@ class Run:
         with self.store.locked():
             self._keep_config()
             await self._check_base_model()
-            self.store.reopen(STAGES[STAGES.index("harvest") :] if self.retry_errors else self.redo or self._edited())
+            self._reopen()
             for name in STAGES[: STAGES.index(last) + 1]:
                 await self._stage(name)
 
@@ -119,7 +119,7 @@ class Run:
         config = self.config.evaluate
         await prepare_teacher(self.config, self._samples("dev"), self.services.teacher)
         names = await load_adapters(self.store, [adapter.name for adapter in self.config.adapters], self.services.student)
-        counts = await evaluate(self.config, self._samples("dev"), names, self.store, self.services.student, self.reporter)
+        counts = await evaluate(self.config, self._samples("dev"), names, self.store, self.services.student, self.reporter, self.retry_errors)
         return [f"predictions/{condition.name}.jsonl" for condition in config.conditions], dict(counts)
 
     async def _score(self) -> tuple[list[str], dict[str, object]]:
@@ -159,6 +159,18 @@ class Run:
         changed = [name for name, value in self.config.model_dump().items() if kept[name] != value]
         if changed:
             raise InvalidInput(f"run {self.store.run_id} was started with another `{changed[0]}`; give a new --id, or the configuration in {path}")
+
+    def _reopen(self) -> None:
+        """Count as not done what is asked for again, or was made with prompts that have changed since."""
+        edited = () if self.redo else self._edited()
+        if edited or not self.retry_errors:
+            self.store.reopen(self.redo or edited)
+            return
+        harvest = self.store.manifest("harvest")
+        if harvest and not harvest["counts"].get("errors", True):
+            self.store.reopen(STAGES[STAGES.index("evaluate") :], keep_predictions=True)
+        else:
+            self.store.reopen(STAGES[STAGES.index("harvest") :])
 
     def _edited(self) -> tuple[str, ...]:
         """The stages to do again since a prompt file that the harvest reads was edited; what did not read it is not asked again."""

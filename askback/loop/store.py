@@ -98,11 +98,12 @@ class RunStore:
         path = self.path("manifests", f"{stage}.json")
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
-    def reopen(self, stages: Iterable[str]) -> None:
-        """Count `stages` as not done. Predictions go, since the evaluate stage keeps those that it finds; other files are written anew."""
+    def reopen(self, stages: Iterable[str], keep_predictions: bool = False) -> None:
+        """Count `stages` as not done. Predictions go, unless they are kept, since the evaluate stage keeps those that it finds; other files
+        are written anew."""
         for stage in stages:
             self.path("manifests", f"{stage}.json").unlink(missing_ok=True)
-            for predictions in self.path("predictions").glob("*.jsonl") if stage == "evaluate" else ():
+            for predictions in self.path("predictions").glob("*.jsonl") if stage == "evaluate" and not keep_predictions else ():
                 predictions.unlink()
 
     def complete(self, stage: str, started: float, files: Iterable[str], counts: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ def _request(config: RunConfig, run_id: str, adapter: AdapterConfig) -> TrainReq
         dataset=f"tracks/{adapter.track}.jsonl",
         init_adapter=f"adapters/{adapter.init}" if adapter.init else "",
         recipe=config.recipe_of(adapter),
-        seed=config.seed,
+        seed=config.seed if adapter.seed is None else adapter.seed,
     )
 
 

@@ -18,7 +18,7 @@ _MOST_WORDS = 8  # a longer run copies the question
 
 def weight(text: str) -> int:
     """The number of words of `text` that say something."""
-    return sum(not _is_light(word) for word in _WORD.findall(text))
+    return sum(not is_light(word) for word in _WORD.findall(text))
 
 
 def longest_shared_run(question: str, sentence: str) -> str:
@@ -32,9 +32,9 @@ def longest_shared_run(question: str, sentence: str) -> str:
     for begin in range(len(ours)):
         for other in range(len(theirs)):
             words = _common_start(ours[begin : begin + _MOST_WORDS], theirs[other : other + _MOST_WORDS])
-            while words and _is_light(words[-1][2]):
+            while words and is_light(words[-1][2]):
                 words.pop()
-            run = question[words[0][0] : words[-1][1]] if words and not _is_light(words[0][2]) else ""
+            run = question[words[0][0] : words[-1][1]] if words and not is_light(words[0][2]) else ""
             if weight(run) > weight(best):
                 best = run
     return best
@@ -45,5 +45,6 @@ def _common_start(ours: list[Placed], theirs: list[str]) -> list[Placed]:
     return [word for word, _ in takewhile(lambda pair: pair[0][2] == pair[1], pairs)]
 
 
-def _is_light(word: str) -> bool:
+def is_light(word: str) -> bool:
+    """Whether `word`, in any case, leads nowhere on its own."""
     return _LIGHT.fullmatch(word.casefold()) is not None

@@ -58,8 +58,8 @@ def read_rows(path: str, max_mb: int, bare: str) -> dict[str, list[Row]]:
     try:
         for row in (_row(where, key, value, bare) for where, key, value in _entries(path, _text(path, max_mb))):
             rows.setdefault(row.qid, []).append(row)
-    except RecursionError:
-        raise Refusal(f"{path} is nested too deeply; give plain rows") from None
+    except (RecursionError, MemoryError) as error:
+        raise Refusal(f"{path} is {'nested too deeply' if isinstance(error, RecursionError) else 'too large for memory'}; give plain rows") from None
     if not rows:
         raise Refusal(f"{path} is empty; give a file with at least one row")
     return rows

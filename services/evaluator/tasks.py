@@ -1,7 +1,6 @@
 """Celery entry points of the evaluator: `celery -A services.evaluator.tasks worker --pool=solo -Q evaluator`."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -46,10 +45,11 @@ app.conf.update(
 def score(job_id: str, request: dict[str, Any]) -> None:
     from services.evaluator.jobs import work
     from services.evaluator.storage.redis_jobs import RedisJobs
+    from services.evaluator.storage.runs import Runs
 
     records = RedisJobs(redis_url())
     try:
-        work(job_id, ScoreRequest.model_validate(request), Path(os.environ.get("RUNS_DIR", "runs")), records)
+        work(job_id, ScoreRequest.model_validate(request), Runs.of(os.environ), records)
     finally:
         records.close()
 

@@ -1,4 +1,4 @@
-"""The teacher alone: up for a block, gone after it, with the stack's cache; one that cannot start says why."""
+"""One service alone: up for a block, gone after it, with the stack's cache; one that cannot start says why."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from askback.contracts.errors import ServiceError
-from askback.local.one_service import _running, teacher_alone, teacher_at_hand
+from askback.local.one_service import _running, evaluator_at_hand, teacher_alone, teacher_at_hand
 from askback.local.settings import LocalSettings
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +67,14 @@ def test_one_that_never_gets_ready_is_ended(tmp_path: Path) -> None:
         pytest.fail("it serves")
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), signal.SIG_DFL)
+
+
+def test_the_evaluator_is_started_without_redis_and_reads_runs(settings: LocalSettings) -> None:
+    with evaluator_at_hand(settings, "http://evaluator:8005", stack_is_up=True) as url:
+        assert url == "http://evaluator:8005"
+    with evaluator_at_hand(settings, "", stack_is_up=True) as url:
+        assert url == "http://127.0.0.1:18305"
+    with evaluator_at_hand(settings, "", stack_is_up=False) as url:
+        assert httpx.get(f"{url}/healthz").json() == {"status": "ok", "service": "evaluator", "version": __version__}
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)

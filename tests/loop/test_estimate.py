@@ -206,3 +206,13 @@ async def test_without_a_vocabulary_the_students_counter_counts_and_is_named(dat
     found = await estimate(config(data), None, teacher(), WordEstimate(), runs)  # gpt-x has none
     assert found.counted_by == "an estimate of 1.4 tokens a word"
     assert "tokens counted by an estimate of 1.4 tokens a word" in found.as_text()
+
+
+async def test_every_seed_is_counted_and_so_is_closed_book(data: Path, runs: Path) -> None:
+    family = [{"name": "dialogue", "track": "dialogue", "seeds": [1, 2, 3]}]
+    one = await made(config(data, ["dialogue.assisted.teacher"]), runs)
+    three = await made(config(data, ["dialogue.assisted.teacher"], adapters=family), runs)
+    assert [item.name for item in three.items] == ["harvest", *(f"test dialogue-s{seed}.assisted.teacher" for seed in (1, 2, 3))]
+    assert three.student[-1].calls == 3 * one.student[-1].calls
+    opened, closed = [(await made(config(data, [f"base.{mode}"]), runs)).student[-1] for mode in ("direct", "closed_book")]
+    assert closed == opened, "questions without passages"

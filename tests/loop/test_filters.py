@@ -14,9 +14,9 @@ from askback.loop import tracks
 from askback.loop.config import TracksConfig
 from askback.loop.tokenizers_counter import WordEstimate, conversation_tokens, counter_for
 from askback.loop.tracks import ngrams
-from askback.loop.tracks.leaks import leaks
-from askback.tasks import task_named
+from askback.tasks import task_named, word_runs
 from askback.tasks.datafile import load_local, read_rows
+from askback.tasks.leaks import leaks
 
 TASK, HOTPOT = task_named("strategyqa"), task_named("hotpotqa")
 OFF = TracksConfig(keep_wrong=True, hints=False, leaks=False, duplicates=False, overlap=False, length=False, balance=False)
@@ -194,8 +194,8 @@ def test_near_duplicates_are_those_of_a_comparison_of_all_pairs() -> None:
     texts = [" ".join(generator.choice("abc") for _ in range(generator.randint(3, 9))) for _ in range(300)]
     kept: list[int] = []
     for position, text in enumerate(texts):
-        own = ngrams.runs(text, 5)
-        others = [ngrams.runs(texts[other], 5) for other in kept]
+        own = word_runs.runs(text, 5)
+        others = [word_runs.runs(texts[other], 5) for other in kept]
         if not any(len(own & other) / len(own | other) >= 0.5 for other in others):
             kept.append(position)
     assert ngrams.nearly_repeated(texts, 0.5) == set(range(300)) - set(kept)

@@ -50,9 +50,9 @@ async def test_the_loop_runs_to_its_report_and_a_second_time_does_nothing(tmp_pa
     await run.until("report")
     for name in STAGES:
         assert run.store.manifest(name), name
-    for name in ("config.toml", "harvest.jsonl", "scores.json", "promotion.json", "report.md", "slides.pptx", "tracks/data_card.json"):
+    for name in ("config.toml", "harvest.jsonl", "scores.json", "promotion.json", "report.html", "report.md", "slides.pptx", "tracks/data_card.json"):
         assert run.store.path(name).stat().st_size > 0, name
-    assert list(run.store.path("plots").glob("*.png"))
+    assert list(run.store.path("figures").glob("*.svg"))
     assert all(run.store.path("tracks", f"{track}.jsonl").exists() for track in ("direct", "cot", "context", "dialogue", "preference"))
     calls = len(engine.calls)
     await make_run(tmp_path, services).until("report")

@@ -1,7 +1,7 @@
 import pytest
 
 from askback.contracts.evaluator import Scores
-from askback.contracts.measures import Comparison, ConditionScore, Metric
+from askback.contracts.measures import Comparison, ConditionScore, Metric, PooledScore
 from askback.contracts.records import Condition
 from askback.loop.config import PromoteConfig
 from askback.loop.promote import decide
@@ -58,3 +58,54 @@ def test_the_reason_carries_the_numbers() -> None:
 def test_a_baseline_that_was_not_measured_promotes_nothing() -> None:
     scores = Scores(task="strategyqa", n=100, majority=0.5, conditions=CONDITIONS[2:], comparisons=[])
     assert "was not measured" in decide(PromoteConfig(), scores).reason
+
+
+def member(seed: int) -> ConditionScore:
+    alone = condition(f"direct-s{seed}", "direct")
+    return alone.model_copy(update={"condition": alone.condition.model_copy(update={"family": "direct", "seed": seed})})
+
+
+def of_seeds(alone: list[Comparison], pooled: list[Comparison]) -> Scores:
+    metric = Metric(name="accuracy", value=0.6, stderr=0.1, low=0.5, high=0.7, n=100)
+    pool = PooledScore(name="direct.direct", conditions=["direct-s15.direct", "direct-s7.direct"], metric=metric, seeds=2, seed_stderr=0.01)
+    return Scores(
+        task="strategyqa",
+        n=100,
+        majority=0.5,
+        conditions=[*CONDITIONS[:2], CONDITIONS[3], member(15), member(7)],
+        comparisons=alone,
+        pooled=[pool],
+        pooled_comparisons=pooled,
+    )
+
+
+def test_several_seeds_are_judged_as_one_and_the_lowest_is_promoted() -> None:
+    pooled = [comparison("base.direct", "direct.direct", 0.1, 0.02, 0.18, 0.01)]
+    decision = decide(PromoteConfig(), of_seeds([comparison("base.direct", "direct-s15.direct", 0.3, 0.2, 0.4, 0.001)], pooled))
+    assert (decision.adapter, decision.condition) == ("direct-s7", "direct.direct")
+    assert decision.reason.endswith("; of its 2 seeds the lowest is promoted, direct-s7, whatever each of them scored")
+
+
+def test_a_lucky_seed_promotes_nothing() -> None:
+    lucky = [comparison("base.direct", "direct-s15.direct", 0.3, 0.2, 0.4, 0.001)]
+    pooled = [comparison("base.direct", "direct.direct", 0.1, -0.02, 0.22, 0.2)]
+    assert decide(PromoteConfig(), of_seeds(lucky, pooled)).adapter == "base"
+
+
+def test_a_pool_and_a_single_training_compete() -> None:
+    alone = [comparison("base.direct", "dialogue.assisted.teacher", 0.2, 0.1, 0.3, 0.001)]
+    pooled = [
+        comparison("base.direct", "direct.direct", 0.1, 0.02, 0.18, 0.01),
+        comparison("direct.direct", "dialogue.assisted.teacher", 0.1, 0, 0.2, 0.1),
+    ]
+    assert decide(PromoteConfig(), of_seeds(alone, pooled)).adapter == "dialogue"
+
+
+def test_the_baseline_may_be_a_pool_but_none_of_its_seeds() -> None:
+    pooled = [
+        comparison("base.direct", "direct.direct", 0.1, 0.02, 0.18, 0.01),
+        comparison("direct.direct", "dialogue.assisted.teacher", 0.1, 0.01, 0.2, 0.01),
+    ]
+    assert decide(PromoteConfig(baseline="direct.direct"), of_seeds([], pooled)).adapter == "dialogue"
+    reason = decide(PromoteConfig(baseline="direct-s7.direct"), of_seeds([], pooled)).reason
+    assert reason == "the baseline direct-s7.direct is one of several seeds; name direct.direct"

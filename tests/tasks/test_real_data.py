@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from askback.contracts.errors import UpstreamRejected
-from askback.loop.tracks.leaks import leaks
 from askback.tasks import task_named
 from askback.tasks.datafile import load_local, read_rows
+from askback.tasks.leaks import leaks
 
 DATA = Path(os.environ.get("ASKBACK_DATA") or Path(__file__).parents[3] / "shared" / "data")
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data is not at {DATA}; set ASKBACK_DATA to its folder")

@@ -18,6 +18,7 @@ from askback.loop.config.sections import (
     Section,
     TracksConfig,
 )
+from askback.loop.config.seeds import seeds_written_out
 from askback.tasks import TASKS
 
 _TRAIN_ROWS = {"strategyqa": 2000, "hotpotqa": 4000}
@@ -47,13 +48,18 @@ class RunConfig(Section):
             return raw
         return raw | {"data": data | {"train": _TRAIN_ROWS[raw["task"]]}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_adapter_a_seed(cls, raw: Any) -> Any:
+        return seeds_written_out(raw) if isinstance(raw, dict) else raw
+
     @model_validator(mode="after")
     def _consistent(self) -> "RunConfig":
         if self.task not in TASKS:
             raise ValueError(f"task: unknown task {self.task!r}; known tasks: {', '.join(TASKS)}")
-        known: set[str] = set()
+        known, families = set[str](), {adapter.family for adapter in self.adapters}
         for adapter in self.adapters:
-            if adapter.name in known or adapter.name == BASE:
+            if adapter.name in known | families | {BASE} or adapter.family == BASE:
                 raise ValueError(f"adapters: the name {adapter.name!r} is taken; give each adapter its own")
             if adapter.init and adapter.init not in known:
                 raise ValueError(f"adapters: {adapter.name!r} starts from {adapter.init!r}, which is not trained before it")

@@ -11,6 +11,7 @@ from askback.contracts.trainer import Method, Recipe
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 Track = Literal["direct", "cot", "context", "dialogue", "preference"]
 Sampling = Literal["stratified", "uncertainty"]
+_MODES = ("direct", "closed_book", "cot", "context", "assisted")
 
 
 class Section(BaseModel):
@@ -99,18 +100,22 @@ class AdapterConfig(Section):
     method: Method = Method.SFT
     init: str = ""
     """Adapter to start from (DPO); empty starts from the base model."""
+    seed: int | None = Field(default=None, ge=0, lt=2**32)
+    """Seed of the training; None takes the run's. A run's TOML may give `seeds = [13, 14, 15]`, which is written out as one adapter a seed."""
+    family: str = ""
+    """Name of the adapter whose `seeds` this one was written out from."""
     recipe: dict[str, Any] = {}
     """Fields of the recipe that differ from the run's `[recipe]`; for method dpo the profile's own differences are among them."""
 
 
-def _condition(value: Any) -> Any:
-    """`base.direct` and `dialogue.assisted.teacher` as conditions."""
+def condition_of(value: Any) -> Any:
+    """`base.direct` and `dialogue.assisted.teacher` as conditions, and what is no text as it is; raises ValueError saying how to name one."""
     if not isinstance(value, str):
         return value
     adapter, _, rest = value.partition(".")
     mode, _, resolver = rest.partition(".")
-    if mode not in ("direct", "cot", "context", "assisted"):
-        raise ValueError(f"{value!r} is not ADAPTER.MODE or ADAPTER.assisted.RESOLVER with mode direct, cot, context or assisted")
+    if mode not in _MODES:
+        raise ValueError(f"{value!r} is not ADAPTER.MODE or ADAPTER.assisted.RESOLVER with a mode of {', '.join(_MODES)}")
     if mode in ("context", "assisted") and resolver not in list(Resolver):
         raise ValueError(f"{value!r} needs a resolver behind its mode: {', '.join(Resolver)}")
     return Condition(adapter=adapter, mode=mode, resolver=resolver or "none")
@@ -119,7 +124,7 @@ def _condition(value: Any) -> Any:
 class EvaluateConfig(Section):
     """Which conditions are measured on the dev questions."""
 
-    conditions: list[Annotated[Condition, BeforeValidator(_condition)]] = Field(min_length=1)
+    conditions: list[Annotated[Condition, BeforeValidator(condition_of)]] = Field(min_length=1)
     concurrency: int = Field(default=32, ge=1, le=1024)
 
 

@@ -7,6 +7,7 @@ from askback.contracts.records import Condition, Message
 from askback.loop.config import RunConfig
 from askback.loop.estimate.expected import Expected
 from askback.loop.estimate.result import StudentItem
+from askback.loop.evaluate import seen
 from askback.loop.tokenizers_counter import TokenCounter, conversation_tokens
 from askback.tasks import Task
 from askback.tasks.dialogue import pair
@@ -58,13 +59,13 @@ class Student:
         return [(self.task.prompt("rewrite", sample.question, passages=sample.passages, exchanges=exchanges), self._answer(one))]
 
     def _tested(self, condition: Condition, one: Expected) -> list[Turn]:
-        sample, thought = one.sample, " ".join(one.answers(self.task))
+        sample, thought = seen(condition, one.sample), " ".join(one.answers(self.task))
         if condition.mode == "assisted":
             return self._draft(one) + self._rewrite(one)
         if condition.mode == "context":
             final = self.task.prompt("context", sample.question, passages=sample.passages, thought=thought)
             return [*self._draft(one), (final, self._answer(one))]
-        role = self.task.cot_role(self.config.tracks.cot) if condition.mode == "cot" else condition.mode
+        role = self.task.cot_role(self.config.tracks.cot) if condition.mode == "cot" else "direct"
         written = thought + self._answer(one) if role in ("cot", "cot-answer-first") else self._answer(one)
         return [(self.task.prompt(role, sample.question, passages=sample.passages), written)]
 

@@ -11,8 +11,8 @@ from askback.loop.config import TracksConfig
 from askback.loop.tokenizers_counter import TokenCounter, WordEstimate, conversation_tokens
 from askback.loop.tracks import ngrams
 from askback.loop.tracks.forms import Row, build, teacher_is_right
-from askback.loop.tracks.leaks import leaks, tells_hint
 from askback.tasks import Task
+from askback.tasks.leaks import leaks, tells_hint
 
 Step = dict[str, Any]
 Labelled = TypeVar("Labelled")

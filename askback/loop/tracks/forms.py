@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 
 from askback.contracts.records import Example, Message, PreferencePair, Sample, Trace
-from askback.loop.tracks.ngrams import words
 from askback.tasks import Task
 from askback.tasks.task import numbered
+from askback.tasks.word_runs import words
 
 Row = Example | PreferencePair
 COT = "rationale-first"

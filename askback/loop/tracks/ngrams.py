@@ -1,26 +1,11 @@
 """Questions compared by their words: the same, nearly the same, or with a run of words in common."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from unicodedata import normalize
+
+from askback.tasks.word_runs import Run, runs, words
 
 _NEAR_WORDS = 5
-_WORD = re.compile(r"\w+")
-
-Run = tuple[str, ...]
-
-
-def words(text: str) -> Run:
-    """The words of `text` without case and punctuation; a text without any word is one word."""
-    plain = normalize("NFKC", text).casefold()
-    return tuple(_WORD.findall(plain)) or (plain.strip(),)
-
-
-def runs(text: str, length: int) -> set[Run]:
-    """Every run of `length` words; a shorter text is one run."""
-    found = words(text)
-    return {found[start : start + length] for start in range(max(1, len(found) - length + 1))}
 
 
 def repeated(texts: Iterable[str]) -> set[int]:

@@ -1,16 +1,17 @@
-"""Per-question values of each benchmark's metrics. A failed prediction is wrong in all of them."""
+"""Per-question values of each benchmark's metrics, by the functions of the two scripts. A failed prediction is wrong in all of them."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from askback.contracts.records import Prediction, Sample
 from askback.tasks import Task
-from askback.tasks.hotpotqa import normalize_answer
+from services.evaluator.hotpot_evaluate_v1 import Predictions, row_values
+from services.evaluator.strategyqa_evaluator import Row, sari
 
-Triple = tuple[float, float, float]
-"""F1, precision and recall, each in [0, 1]."""
+HOTPOT = tuple(f"{part}_{name}" for part in ("answer", "supporting_fact", "joint") for name in ("em", "f1", "precision", "recall"))
+"""The official script's `em`, `f1`, `prec`, `recall` and the same with `sp_` and `joint_`, in its order."""
 
-_CLOSED = ("yes", "no", "noanswer")
-_NOTHING: Triple = (0.0, 0.0, 0.0)
+FAILED, UNPARSABLE = "failed", "unparsable"
 
 
 def primary_metric(task: Task) -> str:
@@ -23,6 +24,19 @@ def is_right(task: Task, sample: Sample, prediction: Prediction) -> bool:
     return prediction.error is None and prediction.answer is not None and task.is_correct(prediction.answer, sample)
 
 
+def lost(task: Task, prediction: Prediction) -> str:
+    """FAILED for a prediction that ended in an error, UNPARSABLE for one without an answer, or with none of the task's; else empty."""
+    if prediction.error is not None:
+        return FAILED
+    return UNPARSABLE if prediction.answer is None or (task.choices and prediction.answer not in task.choices) else ""
+
+
+def confusion(task: Task, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> dict[str, int]:
+    """Questions by `<gold>_<predicted>`, for tasks with a closed set of answers; the cells sum to the number of questions."""
+    cells = Counter((sample.answer, lost(task, said) or said.answer) for sample, said in zip(samples, predictions, strict=True))
+    return {f"{gold}_{said}": cells[gold, said] for gold in task.choices for said in (*task.choices, UNPARSABLE, FAILED)}
+
+
 def brier(sample: Sample, prediction: Prediction) -> float | None:
     """Squared error of P(yes), 0 best and 1 worst (Brier 1950); None without a probability."""
     if prediction.error is not None or prediction.p_yes is None:
@@ -30,47 +44,18 @@ def brier(sample: Sample, prediction: Prediction) -> float | None:
     return (prediction.p_yes - (sample.answer == "yes")) ** 2
 
 
+def decomposition_sari(sample: Sample, prediction: Prediction) -> float:
+    """SARI, in [0, 1], of the draft's questions against `sample.decomposition`; 0 where there is no draft."""
+    if prediction.error is not None or prediction.draft is None:
+        return 0.0
+    return sari(Row("", sample.id, {"question": sample.question, "decomposition": sample.decomposition}), prediction.draft.questions)
+
+
 def hotpot_values(sample: Sample, prediction: Prediction) -> dict[str, float]:
-    """Answer, supporting-fact and joint EM and F1 of one question, as the official hotpot_evaluate_v1.py computes them."""
+    """Answer, supporting-fact and joint EM, F1, precision and recall of one question, by the names in HOTPOT."""
     if prediction.error is not None:
-        return dict.fromkeys(
-            ("answer_em", "answer_f1", "supporting_fact_em", "supporting_fact_f1", "joint_em", "joint_f1"),
-            0.0,
-        )
-    answer_em = float(prediction.answer is not None and normalize_answer(prediction.answer) == normalize_answer(sample.answer))
-    answer = answer_overlap(prediction.answer or "", sample.answer)
-    fact_em = float(set(prediction.supporting_facts) == set(sample.supporting_facts))
-    facts = fact_overlap(prediction.supporting_facts, sample.supporting_facts)
-    return {
-        "answer_em": answer_em,
-        "answer_f1": answer[0],
-        "supporting_fact_em": fact_em,
-        "supporting_fact_f1": facts[0],
-        "joint_em": answer_em * fact_em,
-        "joint_f1": _f1(answer[1] * facts[1], answer[2] * facts[2]),
-    }
-
-
-def answer_overlap(answer: str, gold: str) -> Triple:
-    """Bag-of-words overlap of two normalised answers; zero when one side is yes, no or noanswer and the other differs."""
-    left, right = normalize_answer(answer), normalize_answer(gold)
-    if left != right and (left in _CLOSED or right in _CLOSED):
-        return _NOTHING
-    common = sum((Counter(left.split()) & Counter(right.split())).values())
-    if not common:
-        return _NOTHING
-    precision, recall = common / len(left.split()), common / len(right.split())
-    return _f1(precision, recall), precision, recall
-
-
-def fact_overlap(found: list[tuple[str, int]], gold: list[tuple[str, int]]) -> Triple:
-    """Overlap of two sets of (title, sentence index)."""
-    common = len(set(found) & set(gold))
-    if not common:
-        return _NOTHING
-    precision, recall = common / len(set(found)), common / len(set(gold))
-    return _f1(precision, recall), precision, recall
-
-
-def _f1(precision: float, recall: float) -> float:
-    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
+        return dict.fromkeys(HOTPOT, 0.0)
+    answers = {} if prediction.answer is None else {sample.id: prediction.answer}
+    said = Predictions(answers, {sample.id: set(prediction.supporting_facts)}, {sample.id}, [], [])
+    gold = {"_id": sample.id, "answer": sample.answer, "supporting_facts": set(sample.supporting_facts)}
+    return dict(zip(HOTPOT, row_values(gold, said), strict=True))

@@ -9,10 +9,12 @@ class Bar:
     label: str
     value: float
     low: float
-    """Lower end of the 95 % interval, in the unit of `value`."""
+    """Lower end of the 95 % interval, in the unit of `value`; equal to `high` where there is none."""
     high: float
     group: str
     """Bars of one group share a colour, such as all of one mode."""
+    strong: bool = True
+    """False where a difference is not shown: drawn as an open mark."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class BarChart(Chart):
     baseline: float | None = None
     """A line to hold the bars against, in their unit, with `baseline_label`."""
     baseline_label: str = ""
+    band: tuple[float, float] | None = None
+    """A range to hold the bars against, in their unit, with `band_label`."""
+    band_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class PointChart(Chart):
     y_label: str
     points: Sequence[Point]
     diagonal: bool = False
-    """Draw y = x, as a calibration curve is held against."""
+    """Draw y = x, as a calibration curve is held against; both axes then run from 0 to 1."""
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from askback.contracts.evaluator import Scores
-from askback.contracts.measures import Comparison, ConditionScore, Metric
+from askback.contracts.measures import Comparison, ConditionScore, Metric, PooledScore
 from askback.contracts.records import HarvestRecord, HarvestStage, Sample
-from askback.contracts.spending import spent
+from askback.contracts.spending import Spent, spent
 from askback.tasks import Task
 from services.evaluator.stats.intervals import proportion
 from services.evaluator.stats.paired import ALPHA
+from services.evaluator.stats.target import TARGET
 
 BASE = "base.direct"
-TARGET_POINTS = (10, 15)  # the gain over base direct that the project set out to reach
+TARGET_POINTS = (round(100 * TARGET[0]), round(100 * TARGET[1]))
 
 _NEEDED = {HarvestStage.DRAFT, HarvestStage.TEACHER, HarvestStage.REWRITE}
 """A row is through when it has these; a second try is not every row's."""
@@ -23,22 +24,43 @@ _KIND = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?::|$)")
 
 @dataclass(frozen=True)
 class Headline:
-    """The untrained student against the best other condition; `upper_bound` is the best one that is told gold facts."""
+    """The untrained student against the best other condition; `upper_bound` is the best one that is told gold facts.
+
+    Conditions whose trainings differ in their seed alone stand as one, with the family as its adapter: the best of several seeds is chosen
+    by luck. `seeds` are the trainings behind `best`.
+    """
 
     base: ConditionScore | None
     best: ConditionScore | None
     comparison: Comparison | None
     upper_bound: ConditionScore | None
+    seeds: int = 1
 
 
 def headline(scores: Scores) -> Headline:
     """Conditions with the gold resolver never count as best, because no user has the gold facts."""
+    pools = {pool.name: pool for pool in scores.pooled if pool.seeds > 1}
+    inside = {name for pool in pools.values() for name in pool.conditions}
     by_name = {score.condition.name: score for score in scores.conditions}
-    gold = [score for score in scores.conditions if score.condition.resolver == "gold"]
-    others = [score for name, score in by_name.items() if name != BASE and score not in gold]
-    best = max(others, key=_value, default=None)
-    against = {c.b: c for c in scores.comparisons if c.a == BASE}
-    return Headline(by_name.get(BASE), best, against.get(best.condition.name) if best else None, max(gold, key=_value, default=None))
+    alone = [score for name, score in by_name.items() if name not in inside]
+    standing = [*alone, *(_as_condition(pool, by_name) for pool in pools.values())]
+    gold = [score for score in standing if score.condition.resolver == "gold"]
+    best = max((score for score in standing if score.condition.name != BASE and score not in gold), key=_value, default=None)
+    name = best.condition.name if best else ""
+    pair = against(scores.pooled_comparisons if name in pools else scores.comparisons, BASE, name)
+    return Headline(by_name.get(BASE), best, pair, max(gold, key=_value, default=None), pools[name].seeds if name in pools else 1)
+
+
+def _as_condition(pool: PooledScore, by_name: Mapping[str, ConditionScore]) -> ConditionScore:
+    """The pool with its family in place of the adapter; `unparsable` and `failed` are sums over its trainings."""
+    members = [by_name[name] for name in pool.conditions]
+    first = members[0].condition
+    return ConditionScore(
+        condition=first.model_copy(update={"adapter": first.family or first.adapter}),
+        metrics=[pool.metric],
+        unparsable=sum(score.unparsable for score in members),
+        failed=sum(score.failed for score in members),
+    )
 
 
 def target_word(comparison: Comparison | None) -> str:
@@ -77,6 +99,8 @@ class HarvestFindings:
     """Teacher's verdict equals gold, over the replies whose question lies in `samples/`."""
     cost_usd: float
     tokens: int
+    spent: dict[str, Spent]
+    """By step, and `total`."""
 
 
 def harvest_findings(records: Sequence[HarvestRecord], samples: Mapping[str, Sample], task: Task) -> HarvestFindings | None:
@@ -87,7 +111,8 @@ def harvest_findings(records: Sequence[HarvestRecord], samples: Mapping[str, Sam
     rows = {sample_id for sample_id, _ in last}
     good = [record for record in last.values() if record.error is None]
     bad = [record for record in last.values() if record.error is not None]
-    done, total = _stages(good), spent(records)["total"]
+    done, costs = _stages(good), spent(records)
+    total = costs["total"]
     replies = [record for record in good if record.stage is HarvestStage.TEACHER]
     errors = Counter((record.stage.value, error_kind(record.error or "")) for record in bad)
     return HarvestFindings(
@@ -99,6 +124,7 @@ def harvest_findings(records: Sequence[HarvestRecord], samples: Mapping[str, Sam
         agreement=_agreement(replies, samples, task),
         cost_usd=total.cost_usd,
         tokens=total.prompt_tokens + total.completion_tokens,
+        spent=costs,
     )
 
 
@@ -116,14 +142,26 @@ def error_kind(error: str) -> str:
     return match[1] if match else "other"
 
 
+def against(comparisons: Iterable[Comparison], a: str, b: str) -> Comparison | None:
+    """`b` minus `a`, whichever way round it was measured; None when the pair was not."""
+    for found in comparisons:
+        if (found.a, found.b) == (a, b):
+            return found
+        if (found.a, found.b) == (b, a):
+            turned = {"a": a, "b": b, "difference": -found.difference, "low": -found.high, "high": -found.low, "p_target": None}
+            return found.model_copy(update=turned)
+    return None
+
+
 def metric(score: ConditionScore, name: str) -> Metric | None:
     return next((found for found in score.metrics if found.name == name), None)
 
 
 def shown_comparisons(scores: Scores, largest: int = 5) -> list[Comparison]:
-    """All against the untrained student, then the `largest` others by size of the difference."""
-    base = [c for c in scores.comparisons if c.a == BASE]
-    rest = sorted((c for c in scores.comparisons if c.a != BASE), key=lambda c: -abs(c.difference))
+    """All against the untrained student, with it as `a`, then the `largest` others by size of the difference."""
+    names = [score.condition.name for score in scores.conditions if score.condition.name != BASE]
+    base = [found for name in names if (found := against(scores.comparisons, BASE, name))]
+    rest = sorted((c for c in scores.comparisons if BASE not in (c.a, c.b)), key=lambda c: -abs(c.difference))
     return base + rest[:largest]
 
 

@@ -1,9 +1,12 @@
-"""Write a run's report, plots and slides from what lies in its folder."""
+"""Write a run's report, figures and slides from what lies in its folder."""
 
-from askback.tasks import task_named
-from services.evaluator.reporting import matplotlib_plots, pptx_slides
-from services.evaluator.reporting.findings import BASE, harvest_findings, leading
-from services.evaluator.reporting.report import RunFacts, markdown
+from services.evaluator.reporting import jinja2_report
+from services.evaluator.reporting.chart_data import charts
+from services.evaluator.reporting.facts import RunFacts, gather
+from services.evaluator.reporting.markdown_report import markdown
+from services.evaluator.reporting.report_document import report
+from services.evaluator.reporting.slides.deck import deck
+from services.evaluator.reporting.svg import figure
 from services.evaluator.storage.atomic_file import write_atomically
 from services.evaluator.storage.run_folder import RunFolder
 
@@ -13,38 +16,16 @@ def publish(run: RunFolder) -> list[str]:
 
     Raises Conflict when the run has no scores of its present predictions.
     """
-    facts = gather(run)
-    pictures = plots(facts)
-    files = ["report.md", "slides.pptx", *pictures]
-    contents = dict(pictures)
-    contents["slides.pptx"] = pptx_slides.deck(facts, matplotlib_plots.accuracy(facts.scores, leading(facts.scores, pptx_slides.PLOTTED)))
-    contents["report.md"] = markdown(facts, files).encode()  # last, since it links to the rest
-    for name, content in contents.items():
+    written = contents(gather(run))
+    for name, content in reversed(written.items()):  # the report last, since it links to the rest
         write_atomically(run.path / name, content)
-    return files
+    return list(written)
 
 
-def gather(run: RunFolder) -> RunFacts:
-    """Everything that the report tells, read from the run's folder."""
-    scores = run.scores()
-    return RunFacts(
-        run_id=run.run_id,
-        scores=scores,
-        harvest=harvest_findings(run.harvest(), run.all_samples(), task_named(scores.task)),
-        data_card=run.data_card(),
-        trainings=run.trainings(),
-        manifests=run.manifests(),
-        config=run.config(),
-    )
-
-
-def plots(facts: RunFacts) -> dict[str, bytes]:
-    """PNG files by path; those without data are left out."""
-    found = {"plots/accuracy.png": matplotlib_plots.accuracy(facts.scores, facts.scores.conditions)}
-    if against_base := [c for c in facts.scores.comparisons if c.a == BASE]:
-        found["plots/differences.png"] = matplotlib_plots.differences(against_base)
-    if with_losses := {name: training for name, training in facts.trainings.items() if training.get("losses")}:
-        found["plots/training_loss.png"] = matplotlib_plots.training_loss(with_losses)
-    if facts.harvest:
-        found["plots/harvest.png"] = matplotlib_plots.harvest(facts.harvest.stages)
-    return found
+def contents(facts: RunFacts) -> dict[str, bytes]:
+    """Every file by its path: a pure function of the run, so that a rerun writes the same bytes."""
+    figures = charts(facts)
+    names = ["report.html", "report.md", "slides.pptx", *(f"figures/{chart.name}.svg" for chart in figures)]
+    document = report(facts, names)
+    files = [jinja2_report.html(document), markdown(document).encode(), deck(facts, figures), *(figure.file(chart) for chart in figures)]
+    return dict(zip(names, files, strict=True))

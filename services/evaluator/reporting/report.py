@@ -1,66 +1,39 @@
-"""A run's report as Markdown: facts in, text out."""
+"""Sentences and rows that the report and the slides share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from askback.contracts.evaluator import Scores
-from askback.contracts.measures import Comparison, ConditionScore, Metric
-from services.evaluator.reporting.findings import BASE, TARGET_POINTS, HarvestFindings, headline, metric, shown_comparisons, target_word
-from services.evaluator.reporting.wording import METRIC_NAMES, decimal, leaves, markdown_table, p_value, percent, points, under, yes_share
+from askback.contracts.measures import ConditionScore
+from services.evaluator.reporting.facts import RunFacts as RunFacts
+from services.evaluator.reporting.findings import TARGET_POINTS, HarvestFindings, headline, metric, target_word
+from services.evaluator.reporting.wording import counted, metric_name, percent, points, under, yes_share
 from services.evaluator.stats.intervals import wilson
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """All that the report and the slides tell; an empty part is left out."""
-
-    run_id: str
-    scores: Scores
-    harvest: HarvestFindings | None
-    data_card: dict[str, Any]
-    trainings: dict[str, dict[str, Any]]
-    manifests: list[dict[str, Any]]
-    config: dict[str, Any]
-
-
-def markdown(facts: RunFacts, files: Sequence[str]) -> str:
-    """The whole report; `files` are those written with it, relative to the run's folder."""
-    plots = [file for file in files if file.endswith(".png")]
-    sections = [
-        [f"# Run {facts.run_id}: {facts.scores.task}"],
-        [summary(facts.scores)],
-        [target_statement(facts.scores)],
-        ["## Results", "", *_results(facts.scores)],
-        [f"![{file.removeprefix('plots/').removesuffix('.png').replace('_', ' ')}]({file})" for file in plots],
-        *_comparisons(facts.scores),
-        *_harvest(facts.harvest),
-        *_tracks(facts.data_card),
-        *_training(facts.trainings),
-        *_stages(facts.manifests),
-        ["## Caveats", "", *(f"- {line}" for line in caveats(facts))],
-        ["## Files", "", *(f"- `{file}`" for file in files)],
-    ]
-    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+from services.evaluator.stats.target import against_target
 
 
 def summary(scores: Scores) -> str:
     """The best condition against the untrained student, in one paragraph."""
-    top, name = headline(scores), METRIC_NAMES[scores.conditions[0].metrics[0].name]
+    top, name = headline(scores), metric_name(scores.conditions[0].metrics[0].name)
     said = []
     if top.best:
-        said.append(f"The best condition, `{top.best.condition.name}` ({under(top.best)}), has {name} {percent(top.best.metrics[0])}.")
+        trainings = f", mean of {top.seeds} seeds" if top.seeds > 1 else ""
+        said.append(f"The best condition, `{top.best.condition.name}` ({under(top.best)}{trainings}), has {name} {percent(top.best.metrics[0])}.")
     if top.base:
         said.append(f"Base direct ({under(top.base)}) has {percent(top.base.metrics[0])}.")
     if top.comparison:
-        test = f"exact McNemar test with Holm's correction over {len(scores.comparisons)} comparisons"
-        said.append(f"The difference is {points(top.comparison)}; {top.comparison.verdict} ({test}).")
+        said.append(f"The difference is {points(top.comparison)}; {top.comparison.verdict}. The test is {_test(scores, top.seeds)}.")
     elif not top.base:
         said.append("The run has no predictions of base direct, so no gain is computed.")
     if top.upper_bound:
         said.append(f"With gold facts as answers, an upper bound ({under(top.upper_bound)}), it is {percent(top.upper_bound.metrics[0])}.")
     said.append(f"Always giving the commonest gold answer would score {majority_text(scores)}.")
     return " ".join(said)
+
+
+def _test(scores: Scores, seeds: int) -> str:
+    if seeds > 1:
+        return f"that over questions and seeds, with Holm's correction over {counted(len(scores.pooled_comparisons), 'comparison')} of pools"
+    return f"the exact McNemar test, with Holm's correction over {counted(len(scores.comparisons), 'comparison')}"
 
 
 def target_statement(scores: Scores) -> str:
@@ -72,6 +45,8 @@ def target_statement(scores: Scores) -> str:
     measured = f"measured {points(comparison)} with `{comparison.b}` at n = {comparison.n}"
     if target_word(comparison) == "reached" and comparison.low * 100 < TARGET_POINTS[0]:
         measured += f"; the interval does not exclude gains below +{TARGET_POINTS[0]}"
+    if comparison.p_target is not None:
+        measured += f"; {against_target(comparison).split(': ', 1)[1]}"
     return f"{said} ({measured})."
 
 
@@ -81,7 +56,7 @@ def majority_text(scores: Scores) -> str:
 
 
 def results_header(scores: Scores) -> list[str]:
-    name = METRIC_NAMES[scores.conditions[0].metrics[0].name]
+    name = metric_name(scores.conditions[0].metrics[0].name)
     return ["condition", "mode", "resolver", "adapter", "n", f"{name} [95 %]", "± s.e.", "balanced accuracy", "P(yes) rate", "unparsable", "failed"]
 
 
@@ -98,8 +73,7 @@ def caveats(facts: RunFacts) -> list[str]:
     seeds = ", ".join(f"{path} = {value}" for path, value in _seeds(facts.config))
     said = [
         f"n = {facts.scores.n} test questions; the widest 95 % interval is {100 * (widest.high - widest.low):.1f} points from end to end.",
-        "Intervals and tests cover the choice of questions, not that of training seeds or prompts."
-        + (f" Seeds in config.toml: {seeds}." if seeds else " The run's folder names no seeds."),
+        _covered(facts) + (f" Seeds in config.toml: {seeds}." if seeds else " The run's folder names no seeds."),
         f"{lost} of {facts.scores.n * len(facts.scores.conditions)} predictions were unparsable or failed; they count as wrong.",
     ]
     if headline(facts.scores).upper_bound:
@@ -107,34 +81,10 @@ def caveats(facts: RunFacts) -> list[str]:
     return said
 
 
-def _results(scores: Scores) -> list[str]:
-    table = markdown_table(results_header(scores), [results_row(score) for score in scores.conditions])
-    note = f"A condition's name is adapter.mode, with the resolver behind it in mode assisted. Majority baseline: {majority_text(scores)}."
-    shown_above = (scores.conditions[0].metrics[0].name, "balanced_accuracy")
-    others = [name for name in dict.fromkeys(m.name for score in scores.conditions for m in score.metrics) if name not in shown_above]
-    if not others:
-        return [*table, "", note]
-    rows = [[*results_row(score)[:5], *(_other(metric(score, name)) for name in others)] for score in scores.conditions]
-    header = [*results_header(scores)[:5], *(f"{METRIC_NAMES[name]} [95 %]" for name in others)]
-    return [*table, "", note, "", *markdown_table(header, rows)]
-
-
-def _other(found: Metric | None) -> str:
-    return decimal(found) if found and found.name == "brier" else percent(found)
-
-
-def _comparisons(scores: Scores) -> list[list[str]]:
-    if not scores.comparisons:
-        return []
-    shown = shown_comparisons(scores)
-    text = f"{len(shown)} of {len(scores.comparisons)} pairs: all against `{BASE}`, and the largest others. All pairs are in `scores.json`."
-    rows = [_comparison_row(c) for c in shown]
-    table = markdown_table(["a", "b", "n", "b − a [95 %]", "p", "p (Holm)", "verdict"], rows)
-    return [["## Comparisons", "", text, "", *table]]
-
-
-def _comparison_row(c: Comparison) -> list[str]:
-    return [c.a, c.b, str(c.n), points(c), p_value(c.p_value), p_value(c.p_adjusted), c.verdict]
+def _covered(facts: RunFacts) -> str:
+    if any(pool.seeds > 1 for pool in facts.scores.pooled):
+        return "Pooled intervals and tests cover the choice of questions and of training seeds, all others that of questions; none that of prompts."
+    return "Intervals and tests cover the choice of questions, not that of training seeds or prompts."
 
 
 def harvest_lines(found: HarvestFindings) -> list[str]:
@@ -146,33 +96,6 @@ def harvest_lines(found: HarvestFindings) -> list[str]:
     if found.agreement:
         lines.append(f"teacher agrees with gold: {percent(found.agreement)}, n = {found.agreement.n}")
     return [*lines, f"cost: {found.cost_usd:.4f} USD, {found.tokens} tokens"]
-
-
-def _harvest(found: HarvestFindings | None) -> list[list[str]]:
-    return [["## Harvest", "", *(f"- {line}" for line in harvest_lines(found))]] if found else []
-
-
-def _tracks(card: dict[str, Any]) -> list[list[str]]:
-    return [["## Tracks", "", *(f"- {path}: {values}" for path, values in leaves(card))]] if card else []
-
-
-def _training(trainings: dict[str, dict[str, Any]]) -> list[list[str]]:
-    rows = []
-    for name, training in trainings.items():
-        if losses := training.get("losses"):
-            first, last = losses[0], losses[-1]
-            rows.append([name, str(last["step"]), f"{first['loss']:.3f} (step {first['step']})", f"{last['loss']:.3f} (step {last['step']})"])
-    return [["## Training", "", *markdown_table(["adapter", "steps", "first loss", "last loss"], rows)]] if rows else []
-
-
-def _stages(manifests: list[dict[str, Any]]) -> list[list[str]]:
-    rows = []
-    for manifest in manifests:
-        rest = {key: value for key, value in manifest.items() if key not in ("stage", "seconds", "sha256")}
-        counts = [f"{path.removeprefix('counts.')}: {text}" if path.startswith("counts.") else text for path, text in leaves(rest)]
-        seconds = manifest.get("seconds")
-        rows.append([str(manifest["stage"]), f"{seconds:.1f}" if isinstance(seconds, int | float) else "–", "; ".join(counts)])
-    return [["## Stages", "", *markdown_table(["stage", "seconds", "counts"], rows)]] if rows else []
 
 
 def _seeds(config: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:

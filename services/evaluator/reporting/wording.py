@@ -1,6 +1,5 @@
 """How numbers and conditions are written in the report and on the slides."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from askback.contracts.measures import Comparison, ConditionScore, Metric
@@ -11,6 +10,7 @@ METRIC_NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "brier": "Brier score",
+    "sari": "SARI",
     "answer_em": "answer EM",
     "answer_f1": "answer F1",
     "supporting_fact_em": "supporting fact EM",
@@ -25,6 +25,16 @@ def percent(metric: Metric | None) -> str:
     return f"{100 * metric.value:.1f} % [{100 * metric.low:.1f}, {100 * metric.high:.1f}]" if metric else "–"
 
 
+def share(metric: Metric) -> str:
+    """`58.7 %`, where its interval stands beside it."""
+    return f"{100 * metric.value:.1f} %"
+
+
+def metric_name(name: str) -> str:
+    """A metric's name as a person writes it."""
+    return METRIC_NAMES.get(name, name.replace("_", " "))
+
+
 def decimal(metric: Metric | None) -> str:
     """`0.24 [0.22, 0.26], n = 229`, for metrics whose n may differ from the table's."""
     return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}], n = {metric.n}" if metric else "–"
@@ -33,6 +43,11 @@ def decimal(metric: Metric | None) -> str:
 def points(comparison: Comparison) -> str:
     """`+12.3 points [4.1, 20.2]`."""
     return f"{100 * comparison.difference:+.1f} points [{100 * comparison.low:+.1f}, {100 * comparison.high:+.1f}]"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`, `1,200 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def p_value(p: float) -> str:
@@ -52,11 +67,6 @@ def yes_share(score: ConditionScore) -> str:
         return "–"
     low, high = wilson(score.yes_rate, score.metrics[0].n - score.unparsable - score.failed)
     return f"{100 * score.yes_rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines]
 
 
 def leaves(value: dict[str, Any], path: str = "") -> list[tuple[str, str]]:

@@ -1,14 +1,20 @@
-"""Every pair of conditions on the same questions."""
+"""Pairs of conditions on the same questions."""
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from askback.contracts.measures import Comparison
 from services.evaluator.stats import paired
+from services.evaluator.stats.target import target_p
 
 
-def comparisons(right: dict[str, list[float]], metric: str, seed: int) -> list[Comparison]:
+def comparisons(right: Mapping[str, Sequence[float]], metric: str, seed: int) -> list[Comparison]:
     """Every pair of conditions, in the order of `right` (0/1 per question), Holm-adjusted over all pairs."""
-    pairs = list(combinations(right, 2))
+    return compared(list(combinations(right, 2)), right, metric, seed)
+
+
+def compared(pairs: Sequence[tuple[str, str]], right: Mapping[str, Sequence[float]], metric: str, seed: int) -> list[Comparison]:
+    """`b` minus `a` of each of `pairs`, Holm-adjusted over these; `right` holds 0/1 per question by condition name."""
     counts = [paired.discordant(right[a], right[b]) for a, b in pairs]
     p_values = [paired.mcnemar(*count) for count in counts]
     found = []
@@ -27,6 +33,8 @@ def comparisons(right: dict[str, list[float]], metric: str, seed: int) -> list[C
                 p_adjusted=adjusted,
                 n=n,
                 verdict=paired.verdict(a, b, only_a, only_b, n, p, adjusted),
+                p_target=target_p(only_a, only_b, n),
+                needed_n=paired.still_needed_n(only_a, only_b, n, p),
             )
         )
     return found

@@ -2,38 +2,33 @@
 
 from collections.abc import Sequence
 
-from askback.contracts.measures import ConditionScore, Metric
+from askback.contracts.measures import ConditionScore
 from askback.contracts.records import Condition, Prediction, Sample
 from askback.tasks import Task
-from services.evaluator.metrics.benchmark import brier, hotpot_values, is_right
-from services.evaluator.stats import intervals
+from services.evaluator.metrics.asking import asking
+from services.evaluator.metrics.benchmark import FAILED, UNPARSABLE, confusion, lost
+from services.evaluator.metrics.cost import cost
+from services.evaluator.metrics.means import means
+from services.evaluator.metrics.slices import slices
+from services.evaluator.stats.calibration import calibration
 
 
 def condition_score(task: Task, condition: Condition, samples: Sequence[Sample], predictions: Sequence[Prediction], seed: int) -> ConditionScore:
-    pairs = list(zip(samples, predictions, strict=True))
-    parsed = [p.answer for p in predictions if p.error is None and p.answer is not None]
+    """All of one condition but the gain of asking, which needs another condition.
+
+    `samples` and `predictions` are in the same order; `seed` is that of every bootstrap.
+    """
+    fates = [lost(task, prediction) for prediction in predictions]
+    parsed = [prediction.answer for prediction, fate in zip(predictions, fates, strict=True) if not fate]
     return ConditionScore(
         condition=condition,
-        metrics=_choice_metrics(task, pairs, seed) if task.choices else _hotpot_metrics(pairs, seed),
-        unparsable=sum(p.error is None and p.answer is None for p in predictions),
-        failed=sum(p.error is not None for p in predictions),
+        metrics=means(task, samples, predictions, seed),
+        unparsable=fates.count(UNPARSABLE),
+        failed=fates.count(FAILED),
         yes_rate=parsed.count("yes") / len(parsed) if "yes" in task.choices and parsed else None,
+        confusion=confusion(task, samples, predictions),
+        slices=slices(task, samples, predictions, seed),
+        calibration=calibration(samples, predictions, seed),
+        cost=cost(predictions, seed),
+        asking=asking(task, samples, predictions, seed),
     )
-
-
-def _choice_metrics(task: Task, pairs: list[tuple[Sample, Prediction]], seed: int) -> list[Metric]:
-    right = [float(is_right(task, sample, prediction)) for sample, prediction in pairs]
-    squared = [error for sample, prediction in pairs if (error := brier(sample, prediction)) is not None]
-    balanced = intervals.balanced_accuracy(right, [sample.answer for sample, _ in pairs])
-    found = [intervals.proportion("accuracy", right)]
-    if balanced:
-        found.append(balanced)
-    if squared:
-        found.append(intervals.mean("brier", squared, seed))
-    return found
-
-
-def _hotpot_metrics(pairs: list[tuple[Sample, Prediction]], seed: int) -> list[Metric]:
-    rows = [hotpot_values(sample, prediction) for sample, prediction in pairs]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return [intervals.proportion(name, values) if name.endswith("_em") else intervals.mean(name, values, seed) for name, values in columns.items()]

@@ -13,8 +13,8 @@ from askback.contracts.measures import Metric
 Z95 = 1.959963984540054
 """Normal quantile of 0.975."""
 RESAMPLES = 10_000
-FEW = 200
-"""Distinct values up to which counting them is quicker than drawing questions."""
+DRAWS_PER_COUNT = 20
+"""Questions that are drawn in the time in which one distinct value's count is."""
 BATCH = 250
 """Resamples drawn at a time, which bounds the memory: 15 MB for 7,405 questions."""
 
@@ -55,11 +55,11 @@ def balanced_accuracy(right: Sequence[float], gold: Sequence[str]) -> Metric | N
     return Metric(name="balanced_accuracy", value=value, stderr=variance**0.5 / k, low=low, high=high, n=len(right))
 
 
-def wilson(p: float, n: int) -> tuple[float, float]:
+def wilson(p: float, n: float, z: float = Z95) -> tuple[float, float]:
     """95 % score interval of a proportion `p` seen in `n` trials (Wilson 1927; Brown, Cai and DasGupta 2001)."""
-    z2 = Z95**2
+    z2 = z**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * (p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5
+    half = z / (1 + z2 / n) * (p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
@@ -67,11 +67,12 @@ def bootstrap_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float6
     """Means of RESAMPLES resamples with replacement (Efron 1979), shape (RESAMPLES,).
 
     How often each distinct value is drawn is multinomial, so drawing those counts gives the same distribution as drawing the questions
-    one by one, at a cost that does not grow with n where values are few, as right and wrong are. Where they are many, questions are drawn.
+    one by one, at a cost that does not grow with n but with the distinct values, which are few for right and wrong. Where that would
+    take longer, questions are drawn.
     """
     generator, n = np.random.default_rng(seed), len(values)
     distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= FEW:
+    if DRAWS_PER_COUNT * len(distinct) <= n:
         return np.asarray(generator.multinomial(n, counts / n, size=RESAMPLES) @ distinct / n, dtype=np.float64)
     parts = [values[generator.integers(n, size=(min(BATCH, RESAMPLES - start), n))].mean(axis=1) for start in range(0, RESAMPLES, BATCH)]
     return np.concatenate(parts)

@@ -51,6 +51,13 @@ def needed_n(only_a: int, only_b: int, n: int) -> int:
     return math.ceil(((Z95 * math.sqrt(psi) + Z_POWER * spread) / difference) ** 2)
 
 
+def still_needed_n(only_a: int, only_b: int, n: int, p: float) -> int | None:
+    """`needed_n`, more than `n` at least; None where nothing was measured, or `p`, that of the test alone, shows the difference already."""
+    if p < ALPHA or only_a == only_b:
+        return None
+    return max(needed_n(only_a, only_b, n), n + 1)
+
+
 def verdict(a: str, b: str, only_a: int, only_b: int, n: int, p: float, p_adjusted: float) -> str:
     """The comparison in words; `p_adjusted` decides."""
     if p_adjusted < ALPHA:
@@ -60,7 +67,7 @@ def verdict(a: str, b: str, only_a: int, only_b: int, n: int, p: float, p_adjust
         return f"{shown}; the measured difference is 0, so no sample size is computed"
     if p < ALPHA:
         return f"{shown}: {p_text(p)} alone, {p_text(p_adjusted)} after Holm's correction for all comparisons"
-    return f"{shown}; 80 % power for a difference this large would need n = {max(needed_n(only_a, only_b, n), n + 1)}"
+    return f"{shown}; 80 % power for a difference this large would need n = {still_needed_n(only_a, only_b, n, p)}"
 
 
 def p_text(p: float) -> str:

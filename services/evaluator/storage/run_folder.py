@@ -11,13 +11,15 @@ from pydantic import ValidationError
 from askback.contracts.errors import Conflict, InvalidInput, NotFound
 from askback.contracts.evaluator import Scores
 from askback.contracts.records import Condition, HarvestRecord, Prediction, Record, Sample
+from services.evaluator.storage.bounded_file import MOST_BYTES, lines_of, text_of
 
 Row = TypeVar("Row", bound=Record)
 
 _CONDITION = ".condition.json"
+_PROBES = "uncertainty.jsonl"  # stands among the samples, and holds what the student said to them
 
 
-def open_run(runs_dir: Path, run_id: str) -> "RunFolder":
+def open_run(runs_dir: Path, run_id: str, max_bytes: int = MOST_BYTES) -> "RunFolder":
     """The run's folder; raises NotFound when it does not exist and InvalidInput when it lies outside `runs_dir`."""
     root = runs_dir.resolve()
     path = (root / run_id).resolve()
@@ -25,7 +27,7 @@ def open_run(runs_dir: Path, run_id: str) -> "RunFolder":
         raise InvalidInput(f"run_id {run_id!r}: leads out of the runs folder; give the name of a folder in it")
     if not path.is_dir():
         raise NotFound(f"run {run_id!r}: no such folder under {runs_dir}")
-    return RunFolder(path)
+    return RunFolder(path, max_bytes)
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,20 @@ class RunFolder:
     """`samples/dev.jsonl` and `predictions/` must exist; all else may be absent and is then empty here."""
 
     path: Path
+    max_bytes: int = MOST_BYTES
+    """Largest JSONL file that is read."""
 
     @property
     def run_id(self) -> str:
         return self.path.name
 
+    @property
+    def samples_file(self) -> Path:
+        return self.path / "samples" / "dev.jsonl"
+
     def samples(self) -> list[Sample]:
         """The test questions, in file order; raises InvalidInput when there are none or an id stands twice."""
-        file = self.path / "samples" / "dev.jsonl"
+        file = self.samples_file
         if not file.exists():
             raise InvalidInput(f"{self.name_of(file)}: no such file; run the sample stage first")
         samples = self._rows(file, Sample)
@@ -55,7 +63,7 @@ class RunFolder:
 
     def all_samples(self) -> dict[str, Sample]:
         """Every question of every split by id, for judging the harvest against gold."""
-        files = sorted((self.path / "samples").glob("*.jsonl"))
+        files = [file for file in sorted((self.path / "samples").glob("*.jsonl")) if file.name != _PROBES]
         return {sample.id: sample for file in files for sample in self._rows(file, Sample)}
 
     def conditions(self) -> list[Condition]:
@@ -98,16 +106,23 @@ class RunFolder:
         if not file.exists():
             return {}
         try:
-            return tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            return tomllib.loads(text_of(file, self.name_of(file)))
+        except tomllib.TOMLDecodeError as error:
             raise InvalidInput(f"{self.name_of(file)}: not TOML ({error})") from error
+
+    @property
+    def scores_file(self) -> Path:
+        return self.path / "scores.json"
+
+    def written_scores(self) -> Scores:
+        """`scores.json` as it stands, whatever `predictions/` holds; raises Conflict when it is missing."""
+        if not self.scores_file.exists():
+            raise Conflict(f"run {self.run_id!r}: scores.json is missing; POST /v1/scores first")
+        return self._one(self.scores_file, Scores)
 
     def scores(self) -> Scores:
         """`scores.json`; raises Conflict when it is missing or names other conditions than `predictions/` holds."""
-        file = self.path / "scores.json"
-        if not file.exists():
-            raise Conflict(f"run {self.run_id!r}: scores.json is missing; POST /v1/scores first")
-        scores = self._one(file, Scores)
+        scores = self.written_scores()
         if {score.condition.name for score in scores.conditions} != {condition.name for condition in self.conditions()}:
             raise Conflict(f"run {self.run_id!r}: scores.json was made from other predictions than lie there; POST /v1/scores again")
         return scores
@@ -123,37 +138,32 @@ class RunFolder:
         return str(file.relative_to(self.path.parent))
 
     def _rows(self, file: Path, kind: type[Row]) -> list[Row]:
-        rows = []
-        for number, line in enumerate(self._text(file).split("\n"), 1):  # splitlines would also cut at U+2028 inside a text
-            if line.strip():
-                rows.append(_parsed(line, kind, f"{self.name_of(file)}:{number}"))
-        return rows
+        place = self.name_of(file)
+        return [_parsed(line, kind, f"{place}:{number}", whole) for number, line, whole in lines_of(file, place, self.max_bytes)]
 
     def _one(self, file: Path, kind: type[Row]) -> Row:
-        return _parsed(self._text(file), kind, self.name_of(file))
+        return _parsed(text_of(file, self.name_of(file)), kind, self.name_of(file))
 
     def _object(self, file: Path) -> dict[str, Any]:
         if not file.exists():
             return {}
         try:
-            value = json.loads(self._text(file))
+            value = json.loads(text_of(file, self.name_of(file)))
         except json.JSONDecodeError as error:
             raise InvalidInput(f"{self.name_of(file)}:{error.lineno}: not JSON ({error.msg}); write the file again") from error
+        except RecursionError as error:
+            raise InvalidInput(f"{self.name_of(file)}: nested too deeply; write the file again") from error
         if not isinstance(value, dict):
             raise InvalidInput(f"{self.name_of(file)}: must hold one JSON object")
         return value
 
-    def _text(self, file: Path) -> str:
-        try:
-            return file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{self.name_of(file)}: not UTF-8 text ({error.reason} at byte {error.start}); write the file again") from error
 
-
-def _parsed(text: str, kind: type[Row], place: str) -> Row:
+def _parsed(text: str, kind: type[Row], place: str, whole: bool = True) -> Row:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "json_invalid" and not whole:
+            raise InvalidInput(f"{place}: the last line is cut off: it is being written, or was left so; finish that stage first") from error
         field = ".".join(str(part) for part in first["loc"]) or "row"
         raise InvalidInput(f"{place}: {field}: {first['msg']}; each must be a {kind.__name__} as JSON") from error

@@ -9,7 +9,10 @@ from askback.contracts.client import EvaluatorClient
 from askback.contracts.evaluator import ReportRequest, ScoreJob, ScoreRequest
 from services.evaluator.app import create_app
 from services.evaluator.jobs import ScoreQueue, work
+from services.evaluator.prometheus_metrics import PrometheusMetrics
 from services.evaluator.reporting.publishing import publish
+from services.evaluator.reports import Reports
+from services.evaluator.storage.runs import Runs
 
 
 class MemoryRecords:
@@ -44,7 +47,7 @@ class LateWorker:
 
     def run(self) -> None:
         for job_id, request in self.queued:
-            work(job_id, request, self.runs_dir, self.records)
+            work(job_id, request, Runs(self.runs_dir), self.records)
 
 
 @pytest.fixture
@@ -59,13 +62,14 @@ def worker(records: MemoryRecords, runs_dir: Path) -> LateWorker:
 
 @pytest.fixture
 async def client(records: MemoryRecords, worker: LateWorker, runs_dir: Path) -> AsyncIterator[EvaluatorClient]:
-    app = create_app(ScoreQueue(records, worker.enqueue), publish, runs_dir)
+    runs, metrics = Runs(runs_dir), PrometheusMetrics()
+    app = create_app(ScoreQueue(runs, records, worker.enqueue, metrics), Reports(runs, publish, metrics), runs, metrics)
     async with EvaluatorClient(httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://evaluator")) as client:
         yield client
 
 
 async def test_a_job_goes_from_queued_to_done(client: EvaluatorClient, worker: LateWorker, records: MemoryRecords, small_run: Path) -> None:
-    job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa"))
+    job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa", wait=False))
     assert (job.state, job.scores) == ("queued", None)
     assert await client.job(job.id) == job
     worker.run()
@@ -76,7 +80,7 @@ async def test_a_job_goes_from_queued_to_done(client: EvaluatorClient, worker: L
 
 async def test_a_failed_job_keeps_its_error(client: EvaluatorClient, worker: LateWorker, small_run: Path) -> None:
     (small_run / "predictions" / "base.direct.jsonl").write_text('{"sample_id": "q0", "answer": "no"}\n')
-    job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa"))
+    job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa", wait=False))
     worker.run()
     failed = await client.job(job.id)
     assert (failed.state, failed.error_kind) == ("failed", "InvalidInput")
@@ -86,7 +90,7 @@ async def test_a_failed_job_keeps_its_error(client: EvaluatorClient, worker: Lat
 def test_a_defect_is_recorded_and_raised(records: MemoryRecords, small_run: Path) -> None:
     (small_run / "scores.json").mkdir()
     with pytest.raises(IsADirectoryError):
-        work("j", ScoreRequest(run_id="demo-1", task="strategyqa"), small_run.parent, records)
+        work("j", ScoreRequest(run_id="demo-1", task="strategyqa"), Runs(small_run.parent), records)
     assert (records.jobs["j"].state, records.jobs["j"].error_kind) == ("failed", "ServiceError")
     assert "IsADirectoryError" in records.jobs["j"].error
 
@@ -115,5 +119,5 @@ async def test_report_needs_scores_and_names_its_files(client: EvaluatorClient, 
     await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa"))
     worker.run()
     files = (await client.report(ReportRequest(run_id="demo-1"))).files
-    assert files[:2] == ["report.md", "slides.pptx"]
+    assert files[:3] == ["report.html", "report.md", "slides.pptx"]
     assert all((full_run / file).stat().st_size > 500 for file in files)

@@ -93,7 +93,7 @@ async def test_scores_and_report_over_redis_and_celery(start: Start, full_run: P
     start(sys.executable, "-m", "services.evaluator")
     worker(start)
     async with await reached(start) as client:
-        job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa", seed=3))
+        job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa", seed=3, wait=False))
         done = await wait_for(client, job.id, {"done", "failed"}, 60)
         assert done.state == "done" and done.scores is not None and len(done.scores.comparisons) == 10
         with pytest.raises(errors.NotFound):
@@ -101,7 +101,7 @@ async def test_scores_and_report_over_redis_and_celery(start: Start, full_run: P
         files = (await client.report(ReportRequest(run_id="demo-1"))).files
         assert all((full_run / file).is_file() for file in files)
         (full_run / "predictions" / "base.direct.jsonl").unlink()
-        job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa"))
+        job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa", wait=False))
         failed = await wait_for(client, job.id, {"done", "failed"}, 30)
         assert (failed.state, failed.error_kind) == ("failed", "InvalidInput")
 
@@ -114,7 +114,7 @@ async def test_a_killed_workers_job_is_taken_up(start: Start, small_run: Path) -
     start(sys.executable, "-m", "services.evaluator")
     first = worker(start)
     async with await reached(start) as client:
-        job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa"))
+        job = await client.submit(ScoreRequest(run_id="demo-1", task="strategyqa", wait=False))
         await wait_for(client, job.id, {"running"}, 60)
         first.send_signal(signal.SIGKILL)
         first.wait()

@@ -2,13 +2,16 @@ from pathlib import Path
 
 import pytest
 from pptx import Presentation
+from report_runs import attacking, write_predictions
 
 from askback.contracts.measures import Comparison
 from askback.contracts.records import HarvestRecord, HarvestStage
 from askback.tasks import task_named
-from services.evaluator.reporting.findings import error_kind, headline, target_word
-from services.evaluator.reporting.publishing import gather, publish
-from services.evaluator.reporting.report import markdown
+from services.evaluator.reporting import publishing
+from services.evaluator.reporting.facts import gather
+from services.evaluator.reporting.findings import against, error_kind, headline, target_word
+from services.evaluator.reporting.publishing import contents, publish
+from services.evaluator.reporting.report import summary
 from services.evaluator.reporting.wording import leaves
 from services.evaluator.scoring.scores import score_run
 from services.evaluator.storage.run_folder import RunFolder
@@ -23,13 +26,15 @@ def published(path: Path) -> tuple[str, list[str]]:
 
 def test_the_full_report_tells_every_part(full_run: Path) -> None:
     text, files = published(full_run)
-    assert files == ["report.md", "slides.pptx", "plots/accuracy.png", "plots/differences.png", "plots/training_loss.png", "plots/harvest.png"]
-    for name in files[2:]:
-        assert (full_run / name).read_bytes().startswith(b"\x89PNG")
+    assert files[:3] == ["report.html", "report.md", "slides.pptx"]
+    drawn = ["accuracy", "differences", "cost", "calibration", "agreement", "training_loss", "harvest"]
+    assert [name for name in files[3:] if "cost" not in name] == [f"figures/{name}.svg" for name in drawn if name != "cost"]
+    for name in files[3:]:
+        assert (full_run / name).read_bytes().startswith(b"<svg ")
         assert f"]({name})" in text
     score = RunFolder(full_run).scores().conditions[0]
     first = score.metrics[0]
-    row = f"| base.direct | direct | none | base | 36 | {100 * first.value:.1f} % [{100 * first.low:.1f}, {100 * first.high:.1f}] |"
+    row = f"| `base.direct` | direct | none | base | 36 | {100 * first.value:.1f} % [{100 * first.low:.1f}, {100 * first.high:.1f}] |"
     assert row in text
     for part in (
         "- rows: 20, through all stages: 18",
@@ -38,23 +43,24 @@ def test_the_full_report_tells_every_part(full_run: Path) -> None:
         "- teacher's answers by backend: openai 18",
         "- teacher agrees with gold: 94.4 % [74.2, 99.0], n = 18",
         "- cost: 0.0180 USD, 900 tokens",
-        "- direct: rows 17, labels (yes 8, no 9)",
-        "| direct-s0 | 40 | 2.250 (step 1) | 0.037 (step 40) |",
+        "| total | 59 | 540 | 360 | 0.0180 |",
+        "| 40 | 2.250 | 0.037 | – |",
         "| harvest | 81.2 | rows 20, failed 3 |",
         "run.seed = 11, adapters.1.seed = 0",
         "2 of 180 predictions were unparsable or failed",
         "Target +10 to +15 points over base direct: **",
+        "### Teacher wrong: ",
     ):
-        assert part in text
-    assert text.startswith("# Run demo-1: strategyqa\n")
+        assert part in text, part
+    assert text.startswith("# Run demo-1\n")
 
 
 def test_absent_parts_are_left_out(small_run: Path) -> None:
     text, files = published(small_run)
-    assert files == ["report.md", "slides.pptx", "plots/accuracy.png", "plots/differences.png"]
-    for heading in ("## Harvest", "## Tracks", "## Training", "## Stages"):
+    assert not {"figures/training_loss.svg", "figures/harvest.svg", "figures/pooled.svg"} & set(files)
+    for heading in ("## Training", "## Asking", "## Seeds pooled", "### Teacher wrong", "Stages"):
         assert heading not in text
-    assert "## Results" in text and "## Caveats" in text
+    assert "## Results" in text and "## Limits" in text
     assert "The run's folder names no seeds." in text
 
 
@@ -63,7 +69,7 @@ def test_a_single_condition_makes_a_report(small_run: Path) -> None:
         if not file.name.startswith("direct-s0"):
             file.unlink()
     text, files = published(small_run)
-    assert files == ["report.md", "slides.pptx", "plots/accuracy.png"]
+    assert "figures/accuracy.svg" in files and not {"figures/differences.svg", "figures/agreement.svg"} & set(files)
     assert "no predictions of base direct" in text
     assert "**not shown** (the run has no pair" in text
 
@@ -92,18 +98,6 @@ def test_target(difference: float, low: float, high: float, p: float, word: str)
     assert target_word(Comparison(difference=difference, low=low, high=high, p_value=p, p_adjusted=p, **fields)) == word
 
 
-def test_slides_open_and_hold_the_results_table(full_run: Path) -> None:
-    published(full_run)
-    slides = list(Presentation(str(full_run / "slides.pptx")).slides)
-    titles = [slide.shapes[0].text_frame.text for slide in slides]
-    assert titles == ["Run demo-1", "The loop", "Data and harvest", "Results", "Results with 95 % intervals", "Comparisons", "Limits"]
-    tables = [shape.table for shape in slides[3].shapes if shape.has_table]
-    cells = [[cell.text for cell in row.cells] for row in tables[0].rows]
-    assert cells[0][:5] == ["condition", "mode", "resolver", "adapter", "n"]
-    assert [row[0] for row in cells[1:]] == [score.condition.name for score in RunFolder(full_run).scores().conditions]
-    assert any(shape.shape_type == 13 for shape in slides[4].shapes)  # 13 is a picture
-
-
 def test_no_slide_reaches_past_its_edge(full_run: Path) -> None:
     published(full_run)
     show = Presentation(str(full_run / "slides.pptx"))
@@ -113,9 +107,45 @@ def test_no_slide_reaches_past_its_edge(full_run: Path) -> None:
             assert shape.top >= 0 and shape.top + shape.height <= show.slide_height
 
 
-def test_markdown_is_a_pure_function_of_its_facts(full_run: Path) -> None:
-    text, files = published(full_run)
-    assert markdown(gather(RunFolder(full_run)), files) == text
+def test_a_rerun_writes_the_same_bytes(full_run: Path) -> None:
+    _, files = published(full_run)
+    first = {name: (full_run / name).read_bytes() for name in files}
+    (full_run / "manifests" / "report.json").write_text('{"stage": "report", "seconds": 1.0, "sha256": {"report.md": "abc"}}')
+    assert publish(RunFolder(full_run)) == files
+    assert {name: (full_run / name).read_bytes() for name in files} == first
+    assert contents(gather(RunFolder(full_run))) == first
+
+
+def test_the_report_is_written_last(full_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published(full_run)
+    (full_run / "report.html").write_text("of the last time")
+
+    def fails(path: Path, data: bytes) -> None:
+        raise OSError(f"no room for {path.name}")
+
+    monkeypatch.setattr(publishing, "write_atomically", fails)
+    with pytest.raises(OSError, match="no room"):
+        publish(RunFolder(full_run))
+    assert (full_run / "report.html").read_text() == "of the last time"
+
+
+def test_the_best_of_several_seeds_is_their_mean(tmp_path: Path) -> None:
+    run = RunFolder(write_predictions(tmp_path / "seeds", attacking()))
+    scores = score_run(run, task_named("strategyqa"), 0)
+    top = headline(scores)
+    assert top.best is not None and top.comparison is not None
+    assert (top.best.condition.name, top.seeds) == ("dialogue.assisted.teacher", 2)
+    one, two = (next(s.metrics[0].value for s in scores.conditions if s.condition.name == f"dialogue-s{i}.assisted.teacher") for i in (0, 1))
+    assert top.best.metrics[0].value == pytest.approx((one + two) / 2)
+    assert (top.comparison.a, top.comparison.b) == ("base.direct", "dialogue.assisted.teacher")
+    assert "mean of 2 seeds" in summary(scores) and "over questions and seeds" in summary(scores)
+
+
+def test_a_pair_is_found_whichever_way_it_was_measured() -> None:
+    pair = Comparison(a="x", b="y", metric="accuracy", difference=0.2, low=0.1, high=0.4, p_value=0.1, p_adjusted=0.1, n=9, verdict="v", p_target=0.3)
+    turned = against([pair], "y", "x")
+    assert turned is not None and (turned.difference, turned.low, turned.high, turned.p_target) == (-0.2, -0.4, -0.1, None)
+    assert against([pair], "x", "y") == pair and against([pair], "x", "z") is None
 
 
 def test_harvest_counts_the_last_record_and_pays_for_all(full_run: Path, write_rows) -> None:

@@ -23,6 +23,11 @@ def test_optional_parts_are_empty_when_absent(small_run: Path) -> None:
     assert (run.harvest(), run.data_card(), run.trainings(), run.manifests(), run.config()) == ([], {}, {}, [], {})
 
 
+def test_what_the_student_was_asked_for_sampling_is_no_split(full_run: Path) -> None:
+    (full_run / "samples" / "uncertainty.jsonl").write_text('{"sample_id": "t1", "p_yes": 0.5, "uncertainty": 1.0}\n')
+    assert len(RunFolder(full_run).all_samples()) == 36 + 20
+
+
 def test_an_unfinished_adapter_is_not_read(full_run: Path) -> None:
     (full_run / "adapters" / "direct-s0").rename(full_run / "adapters" / ".direct-s0.job1")
     assert list(RunFolder(full_run).trainings()) == ["dialogue-s0"]

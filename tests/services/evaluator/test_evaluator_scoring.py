@@ -6,7 +6,8 @@ from askback.contracts.errors import InvalidInput
 from askback.contracts.evaluator import Scores
 from askback.contracts.records import Condition, Prediction, Sample
 from askback.tasks import task_named
-from services.evaluator.scoring.scores import aligned, comparisons, score_run
+from services.evaluator.scoring.alignment import aligned
+from services.evaluator.scoring.scores import comparisons, score_run
 from services.evaluator.storage.run_folder import open_run
 
 STRATEGYQA = task_named("strategyqa")
@@ -52,7 +53,7 @@ def test_scores_repeat_with_their_seed(small_run: Path) -> None:
     assert scored(small_run, 4) == scored(small_run, 4)
 
 
-def test_hotpot_run_has_the_six_official_metrics(runs_dir: Path, write_rows) -> None:
+def test_hotpot_run_has_the_twelve_official_metrics(runs_dir: Path, write_rows) -> None:
     run = runs_dir / "hop"
     samples = [Sample(id=i, task="hotpotqa", question="?", answer="Eiffel Tower", supporting_facts=[("Paris", 0)]) for i in "ab"]
     write_rows(run / "samples" / "dev.jsonl", samples)
@@ -64,11 +65,9 @@ def test_hotpot_run_has_the_six_official_metrics(runs_dir: Path, write_rows) -> 
     expected = {
         "answer_em": 0.5,
         "answer_f1": (1 + 2 / 3) / 2,
-        "supporting_fact_em": 0.5,
-        "supporting_fact_f1": 0.5,
-        "joint_em": 0.5,
-        "joint_f1": 0.5,
-    }
+        "answer_precision": 1.0,
+        "answer_recall": 0.75,
+    } | {f"{part}_{name}": 0.5 for part in ("supporting_fact", "joint") for name in ("em", "f1", "precision", "recall")}
     assert found == pytest.approx(expected)
     assert next(iter(found)) == "answer_em"
     assert scores.conditions[0].yes_rate is None

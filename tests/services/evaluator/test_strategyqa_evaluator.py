@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askback.contracts.records import Prediction, Sample
+from askback.contracts.records import Condition, Draft, Prediction, Sample
 from askback.tasks import task_named
 from services.evaluator import strategyqa_evaluator as script
-from services.evaluator.metrics.benchmark import is_right
-from services.evaluator.stats.intervals import balanced_accuracy
+from services.evaluator.scoring.conditions import condition_score
 
 FILE = Path(script.__file__)
 DEV = Path(__file__).parents[4] / "shared" / "data" / "strategyqa" / "dev.jsonl"
@@ -311,14 +310,24 @@ def test_the_order_of_many_rows_changes_no_last_digit(tmp_path: Path) -> None:
 def test_dev_agrees_with_the_services_own_metrics(tmp_path: Path) -> None:
     task, chance = task_named("strategyqa"), random.Random(7)
     samples: list[Sample] = [task.read(json.loads(line)) for line in DEV.read_text(encoding="utf-8").splitlines()]
-    made = [Prediction(sample_id=sample.id, answer=chance.choice(["yes", "no", "no", None])) for sample in samples]
+    made = [
+        Prediction(sample_id=one.id, answer=chance.choice(["yes", "no", "no", None]), draft=Draft(answer="no", questions=other.decomposition[:2]))
+        for one, other in zip(samples, chance.sample(samples, len(samples)), strict=True)
+    ]
     made[3] = made[3].model_copy(update={"answer": samples[3].answer, "error": "UpstreamUnavailable: gone"})
-    found = scores(tmp_path, "".join(one.model_dump_json() + "\n" for one in made), DEV)
-    right = [float(is_right(task, sample, one)) for sample, one in zip(samples, made, strict=True)]
-    own = balanced_accuracy(right, [sample.answer for sample in samples])
-    assert own is not None and found["n"] == len(samples)
-    assert found["Accuracy"] == pytest.approx(sum(right) / len(right), abs=1e-12)
-    assert found["balanced_accuracy"] == pytest.approx(own.value, abs=1e-12)
+    made[4] = made[4].model_copy(update={"draft": None})
+    rows = [{"qid": said.sample_id, "answer": said.answer, "error": said.error} for said in made]
+    rows = [row | ({"decomposition": said.draft.questions} if said.draft and not said.error else {}) for row, said in zip(rows, made, strict=True)]
+    found = scores(tmp_path, rows, DEV)
+    score = condition_score(task, Condition(adapter="base", mode="assisted"), samples, made, 0)
+    own = {metric.name: metric.value for metric in score.metrics}
+    theirs = {"accuracy": found["Accuracy"], "balanced_accuracy": found["balanced_accuracy"], "sari": found["SARI"]}
+    assert own == pytest.approx(theirs, abs=1e-12)
+    assert score.yes_rate == pytest.approx(found["p_yes"], abs=1e-12)
+    assert score.unparsable + score.failed == found["unparsable_rows"]["count"]
+    cells = {side: score.confusion[f"{side}_unparsable"] + score.confusion[f"{side}_failed"] for side in ("yes", "no")}
+    assert cells == {side: found["confusion"][f"{side}_unparsable"] for side in ("yes", "no")}
+    assert {cell: score.confusion[cell] for cell in ("yes_yes", "yes_no", "no_yes", "no_no")}.items() <= found["confusion"].items()
 
 
 @pytest.mark.skipif(not DEV.exists(), reason="StrategyQA's dev.jsonl is not here")

@@ -3,8 +3,8 @@
 import re
 
 from askback.contracts.records import Sample, TeacherReply
-from askback.tasks import Task
 from askback.tasks.hotpotqa import normalize_answer
+from askback.tasks.task import Task
 
 _WORD = r"(?:yes|no|true|false)"
 _ALONE = rf"[\"'“*(]*{_WORD}\b(?!-)(?!\W*(?:or|/)\W*{_WORD}\b)"  # "yes or no?" names no side
