@@ -25,6 +25,8 @@ class Reporter:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
+        self._shown: Progress | None = None
+        self._open = 0
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -37,9 +39,24 @@ class Reporter:
             yield lines
             lines.finish()
             return
-        columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console) as progress:
+        with self._display() as progress:
             yield _RichBar(progress, name, total)
+
+    @contextmanager
+    def _display(self) -> Iterator[Progress]:
+        """One display for all bars that are open at a time: a terminal has room for one."""
+        if self._shown is None:
+            columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            self._shown = Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console)
+            self._shown.start()
+        self._open += 1
+        try:
+            yield self._shown
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._shown.stop()
+                self._shown = None
 
 
 class _RichBar:

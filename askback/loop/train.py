@@ -1,4 +1,4 @@
-"""Stage `train`: one job per adapter, in the order of the configuration; an adapter may start from one before it."""
+"""Stage `train`: one job per adapter; an adapter may start from one before it in the configuration."""
 
 import asyncio
 import time
@@ -8,17 +8,45 @@ from functools import partial
 from askback.contracts import errors
 from askback.contracts.client import TrainerClient
 from askback.contracts.trainer import Job, JobState, TrainRequest
+from askback.loop.concurrently import concurrently
 from askback.loop.config import AdapterConfig, RunConfig
 from askback.loop.patience import patiently
 from askback.loop.progress import Reporter
 
 _POLL_S = 1.0
-_SILENCE_S = 60.0  # a queued or running job that has not moved for so long is sent again: its worker may be gone
+_SILENCE_S = 60.0  # where none has moved for so long, one is sent again: its worker may be gone
 
 
 async def train(config: RunConfig, run_id: str, trainer: TrainerClient, reporter: Reporter) -> list[Job]:
-    """Train every adapter; a job that is done already is taken as it is. Raises the error of the first job that fails."""
-    return [await _finish(_request(config, run_id, adapter), trainer, reporter) for adapter in config.adapters]
+    """Train every adapter, in the order of the configuration and `config.train.at_once` at a time; a job that is done already is taken as it is.
+
+    Raises the error of the first job that fails; the trainer finishes what it has been handed by then.
+    """
+    done: dict[str, Job] = {}
+    trained = {adapter.name: asyncio.Event() for adapter in config.adapters}
+    watch = _Watch()
+
+    async def one(adapter: AdapterConfig) -> None:
+        if adapter.init:
+            await trained[adapter.init].wait()
+        done[adapter.name] = await _finish(_request(config, run_id, adapter), trainer, reporter, watch)
+        trained[adapter.name].set()
+
+    await concurrently(config.train.at_once, config.adapters, one)
+    return [done[adapter.name] for adapter in config.adapters]
+
+
+class _Watch:
+    """When any of the run's trainings last moved: one that waits behind another is not lost."""
+
+    def __init__(self) -> None:
+        self._moved = time.monotonic()
+
+    def moved(self) -> None:
+        self._moved = time.monotonic()
+
+    def silent(self) -> bool:
+        return time.monotonic() - self._moved > _SILENCE_S
 
 
 def _request(config: RunConfig, run_id: str, adapter: AdapterConfig) -> TrainRequest:
@@ -33,19 +61,22 @@ def _request(config: RunConfig, run_id: str, adapter: AdapterConfig) -> TrainReq
     )
 
 
-async def _finish(request: TrainRequest, trainer: TrainerClient, reporter: Reporter) -> Job:
+async def _finish(request: TrainRequest, trainer: TrainerClient, reporter: Reporter, watch: _Watch) -> Job:
     job = await patiently(partial(trainer.submit, request))
     with reporter.bar(f"train {request.name}", job.progress.total_steps) as bar:
-        moved, at = job.progress.step, time.monotonic()
+        step = job.progress.step
+        watch.moved()
         while job.state in (JobState.QUEUED, JobState.RUNNING):
             await asyncio.sleep(_POLL_S)
             job = await patiently(partial(trainer.job, job.id))
             bar.move_to(job.progress.step, job.progress.total_steps)
             bar.note(_note(job))
-            if job.progress.step != moved:
-                moved, at = job.progress.step, time.monotonic()
-            elif time.monotonic() - at > _SILENCE_S:
-                job, at = await patiently(partial(trainer.submit, request)), time.monotonic()
+            if job.progress.step != step:
+                step = job.progress.step
+                watch.moved()
+            elif watch.silent():
+                job = await patiently(partial(trainer.submit, request))
+                watch.moved()
     if job.state is JobState.FAILED:
         kind = errors.ERRORS.get(job.error_kind, errors.ServiceError)
         raise kind(f"training {request.name} failed: {job.error}")

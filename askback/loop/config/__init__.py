@@ -13,6 +13,7 @@ from askback.loop.config.sections import (
     Section,
     Track,
     TracksConfig,
+    TrainConfig,
 )
 from askback.loop.config.toml_file import dump_toml, load_config, overridden, parse_config
 
@@ -29,6 +30,7 @@ __all__ = [
     "Section",
     "Track",
     "TracksConfig",
+    "TrainConfig",
     "dump_toml",
     "load_config",
     "overridden",

@@ -17,6 +17,7 @@ from askback.loop.config.sections import (
     RecipeConfig,
     Section,
     TracksConfig,
+    TrainConfig,
 )
 from askback.loop.config.seeds import seeds_written_out
 from askback.tasks import TASKS
@@ -36,6 +37,7 @@ class RunConfig(Section):
     tracks: TracksConfig = TracksConfig()
     recipe: RecipeConfig = RecipeConfig()
     adapters: list[AdapterConfig] = Field(min_length=1)
+    train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig
     promote: PromoteConfig = PromoteConfig()
 

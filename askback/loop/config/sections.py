@@ -128,6 +128,13 @@ class EvaluateConfig(Section):
     concurrency: int = Field(default=32, ge=1, le=1024)
 
 
+class TrainConfig(Section):
+    """How the adapters are trained."""
+
+    at_once: int = Field(default=1, ge=1, le=64)
+    """Trainings handed to the trainer at a time, each as soon as the adapter that it starts from is there; as many run as it has workers."""
+
+
 class PromoteConfig(Section):
     """When an adapter becomes the student."""
 
