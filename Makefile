@@ -8,12 +8,13 @@ BIN := .venv/bin
 # Torch comes as a CPU build: from a folder of wheels where PIP_FIND_LINKS names one, else from PyTorch's own index.
 TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
 MODEL := var/models/SmolLM2-135M-Instruct
+COMPOSE := docker compose -f docker-compose.yml $(if $(CPU),-f compose.cpu.yml)
 EXTRAS := teacher,student,retriever,trainer,evaluator,hub,local,dev
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test unit check lint types imports lock clean
+.PHONY: help install doctor demo up down compose-up compose-down test-compose test unit check lint types imports lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/installed ## Create .venv with everything the embedded stack and the tests need
 
@@ -24,6 +25,9 @@ install: .venv/installed ## Create .venv with everything the embedded stack and 
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode $(TORCH) -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
+doctor: install ## Look at engine, GPU, disks, ports, keys and services, and say what to do
+	$(BIN)/askback doctor
+
 demo: install ## Run the whole loop on the sample: real engine, real training, report and slides (about 10 minutes)
 	$(BIN)/askback run configs/demo.toml
 
@@ -32,6 +36,15 @@ up: install ## Start the services on this machine and leave them running
 
 down: install ## Stop them
 	$(BIN)/askback down
+
+compose-up: ## Build and start the services in containers, with an NVIDIA card; without one: make compose-up CPU=1
+	$(COMPOSE) up -d --build --wait
+
+compose-down: ## Stop the containers; their volumes stay
+	$(COMPOSE) --profile '*' down
+
+test-compose: install ## Build the CPU stack in containers, run a loop through it, kill, swap and restart everything, take it down
+	$(BIN)/pytest -v -m compose tests/compose
 
 $(MODEL): | install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m services.student.embedded_model $@

@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -12,9 +12,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from askback import __version__
 from askback.contracts.errors import ERRORS, InvalidInput, ServiceError
 from services.guard import guarded
 from services.logs import configure_logging
+from services.metered import Metered
+from services.prometheus_metrics import HttpMetrics
 from services.wire import error_answer
 
 Readiness = Callable[[], Awaitable[str]]
@@ -27,7 +30,7 @@ async def always_ready() -> str:
 
 def create_service(name: str, router: APIRouter, ready: Readiness = always_ready) -> FastAPI:
     """A FastAPI application with `router`, `/healthz` (alive) and `/readyz` (can serve)."""
-    app = FastAPI(title=f"askback {name}")
+    app = FastAPI(title=f"askback {name}", version=__version__)
     app.include_router(router)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -35,7 +38,7 @@ def create_service(name: str, router: APIRouter, ready: Readiness = always_ready
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        return {"status": "ok", "service": name}
+        return {"status": "ok", "service": name, "version": __version__}
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
@@ -73,14 +76,19 @@ def _answer(request: Request, error: ServiceError) -> Response:
     return Response(body, status, headers)
 
 
+def face(app: ASGIApp, environment: Mapping[str, str]) -> Metered:
+    """`app` as callers meet it: behind the guard, and counted. Raises InvalidInput for a bad setting."""
+    return Metered(guarded(app, environment), HttpMetrics(environment))
+
+
 def serve(app: ASGIApp, default_port: int) -> None:
-    """Run `app` behind the guard on ASKBACK_HOST (loopback by default) and PORT until a signal ends it."""
+    """Run the face of `app` on ASKBACK_HOST (loopback by default) and PORT until a signal ends it."""
     configure_logging(os.environ)
     port = os.environ.get("PORT", str(default_port))
     if not port.isdigit():
         sys.exit(f"PORT: {port!r} is not a number")  # exit code 1, one line: the service was deployed wrongly
     try:
-        safe = guarded(app, os.environ)
+        public = face(app, os.environ)
     except InvalidInput as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
@@ -88,5 +96,5 @@ def serve(app: ASGIApp, default_port: int) -> None:
     gc.collect()
     gc.freeze()  # what is loaded now stays: walking through it again would hold up all requests for 50 ms
     uvicorn.run(
-        safe, host=host, port=int(port), access_log=False, log_config=None, server_header=False, proxy_headers=False, timeout_graceful_shutdown=8
+        public, host=host, port=int(port), access_log=False, log_config=None, server_header=False, proxy_headers=False, timeout_graceful_shutdown=8
     )

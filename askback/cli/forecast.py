@@ -8,7 +8,8 @@ import typer
 
 from askback.cli.folders import RUNS
 from askback.cli.options import ConfigFile, Data, Limit, Teacher
-from askback.contracts.client import TeacherClient, api_key_in
+from askback.contracts.client import TeacherClient
+from askback.contracts.service_client import api_key_in
 from askback.local.one_service import teacher_at_hand
 from askback.local.settings import LocalSettings
 from askback.local.stack import Stack

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from askback.cli.rich_tables import print_table
-from askback.contracts.client import EvaluatorClient, api_key_in
+from askback.contracts.client import EvaluatorClient
 from askback.contracts.evaluator import Leaderboard, LeaderboardRow
+from askback.contracts.service_client import api_key_in
 from askback.local.one_service import evaluator_at_hand
 from askback.local.settings import LocalSettings
 from askback.local.stack import Stack

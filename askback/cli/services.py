@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from typing import Any, TypeVar
 
-from askback.contracts.client import api_key_in
+from askback.contracts.service_client import api_key_in
 from askback.local.settings import LocalSettings
 from askback.local.stack import Stack
 from askback.loop.progress import Reporter

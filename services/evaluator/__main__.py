@@ -12,7 +12,7 @@ from services.evaluator.reporting.publishing import publish
 from services.evaluator.reports import Reports
 from services.evaluator.storage.redis_jobs import RedisJobs
 from services.evaluator.storage.runs import Runs
-from services.evaluator.tasks import enqueue, redis_url
+from services.evaluator.tasks import enqueue, queued, redis_url
 from services.serving import serve
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     except InvalidInput as error:
         sys.stderr.write(f"evaluator: {error}\n")
         raise SystemExit(2) from None
-    records, metrics = RedisJobs(redis_url()), PrometheusMetrics()
+    records, metrics = RedisJobs(redis_url()), PrometheusMetrics(queued)
 
     async def ready() -> str:
         return await asyncio.to_thread(records.missing)

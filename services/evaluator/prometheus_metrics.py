@@ -1,8 +1,11 @@
 """The evaluator's metrics, in a registry of their own."""
 
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+
+from services.prometheus_metrics import QueueLength
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -12,8 +15,10 @@ class PrometheusMetrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, queued: Callable[[], int]) -> None:
+        """`queued` returns how many messages wait for a worker, and raises UpstreamUnavailable without Redis."""
         self._registry = CollectorRegistry()
+        self._registry.register(QueueLength("evaluator", queued))
         register: dict[str, Any] = {"registry": self._registry, "namespace": "askback_evaluator"}
         self._requests = Counter("requests", "Requests by route and status", ["route", "status"], **register)
         self._queued = Counter("queued", "Scorings that went to the workers", **register)
@@ -41,5 +46,5 @@ class PrometheusMetrics:
         self._reporting.observe(seconds)
 
     def render(self) -> bytes:
-        """Everything in Prometheus's text format."""
+        """Everything in Prometheus's text format. Waits for Redis, so call it off the event loop."""
         return generate_latest(self._registry)

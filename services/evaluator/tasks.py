@@ -60,3 +60,14 @@ def enqueue(job_id: str, request: ScoreRequest) -> None:
         score.apply_async(args=[job_id, request.model_dump(mode="json")])
     except OperationalError as error:
         raise UpstreamUnavailable(f"the queue cannot be reached: {error}") from error
+
+
+def queued() -> int:
+    """Messages that wait for a worker; raises UpstreamUnavailable when Redis does not answer."""
+    try:
+        with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=3.0)
+            # kombu's passive declaration looks for the key without its prefix, and this one writes nothing
+            return int(connection.default_channel.queue_declare(queue=QUEUE).message_count)
+    except (OperationalError, OSError) as error:
+        raise UpstreamUnavailable("redis cannot be reached") from error

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from askback.contracts.client import LONGEST_CALL_S, RetrieverClient, TeacherClient, api_key_in
+from askback.contracts.client import RetrieverClient, TeacherClient
 from askback.contracts.errors import InvalidInput
+from askback.contracts.service_client import LONGEST_CALL_S, api_key_in
 from services.serving import serve
 from services.student.adapter_folders import adapters_at
 from services.student.adapters import Adapters
@@ -44,7 +45,7 @@ def compose(env: Mapping[str, str]) -> Front:
         RetrieverClient.at(env.get("RETRIEVER_URL", "http://127.0.0.1:8003"), api_key=key),
         metrics.asked,
     )
-    metrics.watch(turns, lambda: health.up, lambda: len(adapters.listing().adapters))
+    metrics.watch(turns, lambda: health.up, lambda: gate.is_open, lambda: len(adapters.listing().adapters))
     card = gpu_router(turn_of(env, link, gate, adapters.prepare), adapters.prepare)
     passing = PassThrough(link, adapters, turns, metrics, served_base, gate.admitted)
     return Front(create_app(engine, adapters, resolvers, card), passing, health, metrics, link.close, LONGEST_CALL_S)

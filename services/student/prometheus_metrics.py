@@ -30,6 +30,7 @@ class PrometheusMetrics:
         self._flying = Gauge("engine_in_flight", "Requests under way at the engine", **register)
         self._queue = Gauge("engine_queue", "Requests that wait for their turn at the engine", **register)
         self._up = Gauge("engine_up", "Whether the engine answers its health route", **register)
+        self._open = Gauge("engine_open", "Whether requests are let to the engine; 0 while a training has its card", **register)
         self._adapters = Gauge("adapters", "Adapters that can be asked for", **register)
         # Looking labels up costs more than counting, so what was looked up is kept.
         self._answered: dict[tuple[str, int], Counter] = {}
@@ -55,11 +56,12 @@ class PrometheusMetrics:
         """One ask has had its `questions` answered."""
         self._questions.observe(questions)
 
-    def watch(self, turns: Turns, up: Callable[[], bool], adapters: Callable[[], int]) -> None:
-        """Show, whenever asked, what the queue, the engine and the registry of adapters are at."""
+    def watch(self, turns: Turns, up: Callable[[], bool], is_open: Callable[[], bool], adapters: Callable[[], int]) -> None:
+        """Show, whenever asked, what the queue, the engine, its gate and the registry of adapters are at."""
         self._flying.set_function(lambda: turns.in_flight)
         self._queue.set_function(lambda: turns.waiting)
         self._up.set_function(up)
+        self._open.set_function(is_open)
         self._adapters.set_function(adapters)
 
     def render(self) -> bytes:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from askback.contracts.client import LONGEST_CALL_S
 from askback.contracts.errors import NotFound, UpstreamRejected, UpstreamUnavailable
 from askback.contracts.records import Message, Usage
+from askback.contracts.service_client import LONGEST_CALL_S
 from services.student.engine import Generation, Sampling
 from services.student.engine_link import EngineLink
 

@@ -34,6 +34,7 @@ class PrometheusMetrics:
         self._breaker = Gauge("breaker", "State of an upstream's breaker: 0 closed, 1 half-open, 2 open", ["backend"], **register)
         self._spent = Gauge("spent_usd", "Dollars spent in all", **register)
         self._reserved = Gauge("reserved_usd", "Dollars reserved for calls under way", **register)
+        self._budget = Gauge("budget_usd", "Dollars that may be spent in all; +Inf without a limit", **register)
 
         # Looking labels up costs more than counting, so what was looked up is kept.
         self._answered: dict[tuple[str, str], tuple[Counter, Counter]] = {}
@@ -72,9 +73,10 @@ class PrometheusMetrics:
         self._breaker.labels(backend).set_function(lambda: _STATES[breaker.state])
 
     def watch_budget(self, budget: Budget) -> None:
-        """Show what is spent and reserved."""
+        """Show what is spent and reserved, and of how much."""
         self._spent.set_function(lambda: budget.spent_usd)
         self._reserved.set_function(lambda: budget.reserved_usd)
+        self._budget.set_function(lambda: budget.limit_usd)
 
     def _label_answer(self, backend: str, cache: str) -> tuple[Counter, Counter]:
         return self._answered.setdefault((backend, cache), (self._requests.labels(backend, cache), self._saved.labels(backend)))

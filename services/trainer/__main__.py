@@ -8,6 +8,7 @@ from services.trainer import merge_tasks, tasks
 from services.trainer.app import create_app
 from services.trainer.core import Jobs
 from services.trainer.merges import Merges
+from services.trainer.prometheus_metrics import PrometheusMetrics
 from services.trainer.recovery import recover_jobs, recovering
 from services.trainer.storage.workspace import runs_at
 
@@ -41,8 +42,9 @@ def main() -> None:
         recover_jobs(jobs, tasks.enqueue)
         recover_jobs(merging, merge_tasks.enqueue_merge)
 
+    metrics = PrometheusMetrics({"train": tasks.STORE, "merge": merge_tasks.STORE}, tasks.queued)
     with recovering(look):
-        serve(create_app(jobs, tasks.enqueue, readiness(settings.base_model), merges), PORT)
+        serve(create_app(jobs, tasks.enqueue, readiness(settings.base_model), merges, metrics), PORT)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Routes: POST and GET /v1/jobs, GET and DELETE /v1/jobs/{id}, GET /v1/jobs/{id}/events, POST and GET /v1/jobs/{id}/merge."""
+"""Routes: POST and GET /v1/jobs, GET and DELETE /v1/jobs/{id}, GET /v1/jobs/{id}/events, POST and GET /v1/jobs/{id}/merge, GET /metrics."""
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.sse import EventSourceResponse
 
 from askback.contracts.trainer import Job, TrainRequest
@@ -9,10 +9,13 @@ from services.serving import Readiness, always_ready, create_service
 from services.trainer.core import Enqueue, Jobs
 from services.trainer.job_events import follow
 from services.trainer.merges import Merges
+from services.trainer.prometheus_metrics import PrometheusMetrics
 
 
-def create_app(jobs: Jobs, enqueue: Enqueue, ready: Readiness = always_ready, merges: Merges | None = None) -> FastAPI:
-    """The trainer's HTTP face; without `merges` it has no routes for them.
+def create_app(
+    jobs: Jobs, enqueue: Enqueue, ready: Readiness = always_ready, merges: Merges | None = None, metrics: PrometheusMetrics | None = None
+) -> FastAPI:
+    """The trainer's HTTP face; without `merges` or `metrics` it has no routes for them.
 
     Routes are plain functions, which FastAPI runs in threads, since all of them wait for disks.
     """
@@ -40,7 +43,11 @@ def create_app(jobs: Jobs, enqueue: Enqueue, ready: Readiness = always_ready, me
 
     if merges:
         _add_merges(router, merges)
-    return create_service("trainer", router, ready)
+    whole = APIRouter()
+    whole.include_router(router)
+    if metrics:
+        _add_metrics(whole, metrics)
+    return create_service("trainer", whole, ready)
 
 
 def _add_merges(router: APIRouter, merges: Merges) -> None:
@@ -51,3 +58,9 @@ def _add_merges(router: APIRouter, merges: Merges) -> None:
     @router.get("/jobs/{job_id}/merge")
     def merge(job_id: str) -> Merge:
         return merges.read(job_id)
+
+
+def _add_metrics(router: APIRouter, metrics: PrometheusMetrics) -> None:
+    @router.get("/metrics", response_class=Response)
+    def shown() -> Response:
+        return Response(metrics.render(), media_type=metrics.content_type)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from askback.contracts.client import api_key_in
 from askback.contracts.errors import InvalidInput
+from askback.contracts.service_client import api_key_in
 
 
 class StoreKind(StrEnum):

@@ -91,6 +91,17 @@ def broker_missing() -> str:
     return ""
 
 
+def queued() -> int:
+    """Messages that wait for a worker; raises UpstreamUnavailable when Redis does not answer."""
+    try:
+        with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=BROKER_TIMEOUT_S)
+            # kombu's passive declaration looks for the key without its prefix, and this one writes nothing
+            return int(connection.default_channel.queue_declare(queue=QUEUE).message_count)
+    except (OperationalError, OSError) as error:
+        raise UpstreamUnavailable(missing_broker()) from error
+
+
 def missing_broker() -> str:
     address = urlsplit(SETTINGS.redis_url)  # without the password
     return f"redis at {address.hostname}:{address.port or 6379} cannot be reached"

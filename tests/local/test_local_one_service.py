@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from askback import __version__
 from askback.contracts.errors import ServiceError
 from askback.local.one_service import _running, evaluator_at_hand, teacher_alone, teacher_at_hand
 from askback.local.settings import LocalSettings

@@ -46,9 +46,7 @@ def test_a_process_that_dies_again_and_again_is_named_with_its_first_error(setti
     now = time.monotonic()
     stack._check_alive(now, lives)
     stack._check_alive(now, lives)
-    with pytest.raises(
-        ServiceError, match=r"^engine did not start: ValueError: Free memory .* desired\. \(see .*/log/engine\.log\)$"
-    ):
+    with pytest.raises(ServiceError, match=r"^engine did not start: ValueError: Free memory .* desired\. \(see .*/log/engine\.log\)$"):
         stack._check_alive(now, lives)
 
 

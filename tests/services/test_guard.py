@@ -8,9 +8,9 @@ import httpx
 import pytest
 from fastapi import APIRouter
 
-from askback.contracts.client import ServiceClient
 from askback.contracts.errors import InvalidInput, TooLarge, Unauthorized, UpstreamUnavailable
 from askback.contracts.records import Message
+from askback.contracts.service_client import ServiceClient
 from services.guard import guarded
 from services.logs import configure_logging, set_request_id
 from services.serving import create_service

@@ -7,6 +7,7 @@ is out, so a call whose end nobody saw is booked at its upper bound.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -169,6 +170,12 @@ class Budget:
     def reserved_usd(self) -> float:
         """The most dollars that calls under way can cost."""
         return self._accounts.total.reserved_usd
+
+    @property
+    def limit_usd(self) -> float:
+        """The most that may be spent in all; infinite without a limit."""
+        limit = self._accounts.total.limit_usd
+        return math.inf if limit is None else limit
 
     def _close(self, reservation: Reservation, cost: int) -> bool:
         """Settle `reservation` in memory; False when it is not open."""

@@ -62,7 +62,7 @@ def worker(records: MemoryRecords, runs_dir: Path) -> LateWorker:
 
 @pytest.fixture
 async def client(records: MemoryRecords, worker: LateWorker, runs_dir: Path) -> AsyncIterator[EvaluatorClient]:
-    runs, metrics = Runs(runs_dir), PrometheusMetrics()
+    runs, metrics = Runs(runs_dir), PrometheusMetrics(lambda: 2)
     app = create_app(ScoreQueue(runs, records, worker.enqueue, metrics), Reports(runs, publish, metrics), runs, metrics)
     async with EvaluatorClient(httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://evaluator")) as client:
         yield client

@@ -112,7 +112,7 @@ async def test_the_route_and_its_client(runs_dir: Path) -> None:
     from services.evaluator.reports import Reports
 
     write(runs_dir, "a", score("base", 0.5))
-    runs, metrics = Runs(runs_dir), PrometheusMetrics()
+    runs, metrics = Runs(runs_dir), PrometheusMetrics(lambda: 2)
     app = create_app(ScoreQueue(runs, None, None, metrics), Reports(runs, lambda run: [], metrics), runs, metrics)  # type: ignore[arg-type]
     async with EvaluatorClient(httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://evaluator")) as client:
         assert await client.leaderboard() == leaderboard(runs)

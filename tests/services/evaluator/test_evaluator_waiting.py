@@ -68,7 +68,7 @@ class Stage:
         return ["report.md"]
 
     def client(self) -> EvaluatorClient:
-        metrics = PrometheusMetrics()
+        metrics = PrometheusMetrics(lambda: 2)
         app = create_app(ScoreQueue(self.runs, self.records, self.enqueue, metrics), Reports(self.runs, self.publish, metrics), self.runs, metrics)
         return EvaluatorClient(httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://evaluator"))
 

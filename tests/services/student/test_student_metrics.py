@@ -44,7 +44,7 @@ def test_requests_tokens_and_first_tokens_are_counted(url: str) -> None:
     assert seen["time_to_first_token_seconds_count"] == 2
     assert seen["tokens_per_second_count"] == 4
     assert seen["completion_tokens_total"] == 6 + 7 + 6 + 1  # a stream's last event without a count looks like a token
-    assert (seen["engine_in_flight"], seen["engine_queue"], seen["engine_up"]) == (0, 0, 1)
+    assert (seen["engine_in_flight"], seen["engine_queue"], seen["engine_up"], seen["engine_open"]) == (0, 0, 1, 1)
 
 
 def test_paths_of_callers_do_not_become_names(url: str) -> None:
