@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from askback.contracts.client import EvaluatorClient, RetrieverClient, ServiceClient, StudentClient, TeacherClient, TrainerClient
+from askback.contracts.client import EvaluatorClient, RetrieverClient, StudentClient, TeacherClient, TrainerClient
 from askback.contracts.errors import UpstreamUnavailable
+from askback.contracts.service_client import ServiceClient
 
 
 @dataclass(frozen=True)
