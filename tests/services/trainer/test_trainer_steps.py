@@ -12,7 +12,7 @@ from askback.contracts.trainer import Method, Recipe, TrainRequest
 from services.trainer.learning.checkpoints import last_checkpoint
 from services.trainer.learning.fitting import fit
 from services.trainer.learning.trl_trainers import as_written, build_trainer, regroup
-from services.trainer.model.fused import embed_on_host
+from services.trainer.model.fused import RECOMPUTE_LAYER, embed_on_host
 from services.trainer.model.peft_adapter import lora_config
 from services.trainer.model.transformers_model import HubTokenizer, load_base
 from services.trainer.rows.dataset import read_dataset
@@ -87,9 +87,24 @@ def test_gradient_checkpointing_changes_no_loss(base, tmp_path):
     plain = trainer(base, tmp_path / "plain")
     plain.train()
     saving = trainer(base, tmp_path / "saving", gradient_checkpointing=True)
-    assert all(layer.gradient_checkpointing for layer in saving.model.get_base_model().model.layers)
+    assert all(getattr(layer, RECOMPUTE_LAYER) for layer in saving.model.get_base_model().model.layers)
     saving.train()
     assert losses(saving) == pytest.approx(losses(plain), rel=ROUNDING)
+
+
+def test_a_layer_that_saves_memory_is_computed_twice_a_pass(base, tmp_path):
+    saving = trainer(base, tmp_path / "saving", passes=(2, 1), gradient_checkpointing=True)
+    layers = saving.model.get_base_model().model.layers
+    calls = []
+    layers[0].self_attn.register_forward_pre_hook(lambda *_: calls.append(1))
+    saving.train()
+    assert len(calls) == 2 * saving.state.global_step
+
+
+def test_every_module_is_in_training_mode(base, tmp_path):
+    model = trainer(base, tmp_path / "a").model
+    model.train()
+    assert all(module.training for module in model.modules())
 
 
 def test_cards_share_the_rows_of_a_step():

@@ -6,31 +6,31 @@ from typing import Any
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from services.trainer.learning.fit.ladder import Ladder, Saving
-from services.trainer.model.fused import RECOMPUTE, recomputed
+from services.trainer.model.fused import RECOMPUTE, RECOMPUTE_LAYER, recompute_layers
 
 
 class LayerSavings:
     """The decoder layers of `model`, with their MLPs where those can be computed again by themselves."""
 
     def __init__(self, model: Any, mlps: Sequence[Any], random: bool = False) -> None:
-        """`random` tells that layers draw random numbers, so that what is computed again must draw the same."""
+        """`random` tells that layers draw random numbers, so that what is computed again must draw the same: torch's checkpoints do."""
         self._random = random
         fused = {id(mlp) for mlp in mlps}
         self._model = model
         self._layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
         self._mlps = [next((part for part in layer.modules() if id(part) in fused), None) for layer in self._layers]
         self.ladder = Ladder(len(self._layers), has_mlp=bool(self._layers) and None not in self._mlps)
+        if not random:
+            recompute_layers(self._layers)
 
     def apply(self, rung: int) -> None:
         """Save as on `rung` of the ladder from the next pass on."""
         savings = self.ladder.on(rung)
-        if Saving.LAYER in savings:
+        if self._random and Saving.LAYER in savings:
             # Reentrant checkpoints would need inputs that ask for gradients, which a frozen embedding does not give.
             self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         for layer, mlp, saving in zip(self._layers, self._mlps, savings, strict=True):
-            layer.gradient_checkpointing = saving is Saving.LAYER
-            if saving is Saving.LAYER and not self._random:
-                layer._gradient_checkpointing_func = recomputed
+            setattr(layer, "gradient_checkpointing" if self._random else RECOMPUTE_LAYER, saving is Saving.LAYER)
             if mlp is not None:
                 setattr(mlp, RECOMPUTE, saving is Saving.MLP)
 

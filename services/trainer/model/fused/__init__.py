@@ -8,7 +8,9 @@ from services.trainer.model.fused.liger_kernels import use_liger
 from services.trainer.model.fused.lora_layer import fuse_layers
 from services.trainer.model.fused.mlp_block import RECOMPUTE, fuse_mlps
 from services.trainer.model.fused.nf4_scales import unpack_scales
-from services.trainer.model.fused.recomputed_layer import recomputed
+from services.trainer.model.fused.recomputed_layer import RECOMPUTE_LAYER, recompute_layers
 from services.trainer.model.fused.short_walks import shorten_walks
 
-__all__ = ["RECOMPUTE", "embed_on_host", "fuse_layers", "fuse_mlps", "recomputed", "shorten_walks", "unpack_scales", "use_liger"]
+__all__ = [
+    "RECOMPUTE", "RECOMPUTE_LAYER", "embed_on_host", "fuse_layers", "fuse_mlps", "recompute_layers", "shorten_walks", "unpack_scales", "use_liger",
+]  # fmt: skip

@@ -12,6 +12,8 @@ def shorten_walks(trainer: Any) -> None:
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     walk = model.train
 
+    walk()  # PEFT's wrapper begins in training mode, while what it wraps was loaded for inference
+
     def train(mode: bool = True) -> Any:
         return model if mode and model.training else walk(mode)
 
