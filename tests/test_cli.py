@@ -78,6 +78,12 @@ def test_a_bad_port_number(tmp_path: Path) -> None:
     assert_mistake(askback(tmp_path, "up", ASKBACK_PORT="high"), "ASKBACK_PORT: 'high'")
 
 
+def test_a_full_disk_is_one_line_and_our_failure(tmp_path: Path) -> None:
+    program = "from askback import cli\ndef full(): raise OSError(28, 'No space left on device', 'runs/r/harvest.jsonl')\ncli.app = full\ncli.main()"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (1, "askback: [Errno 28] No space left on device: 'runs/r/harvest.jsonl'\n")
+
+
 def test_services_that_are_not_there_are_our_failure_and_named(tmp_path: Path) -> None:
     done = askback(tmp_path, "ask", "Is it?", STUDENT_URL="http://127.0.0.1:9")
     assert done.returncode == 1

@@ -22,7 +22,7 @@ def main() -> None:
         app()
     except _MISTAKES as error:
         _fail(error, 2)
-    except ServiceError as error:
+    except (ServiceError, OSError) as error:  # a full disk, a folder that may not be written to
         _fail(error, 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -68,7 +68,7 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, 
     try:
         with stack_if_needed(reporter):
             with_services(lambda services: Run(config, store, services, reporter, retry_errors, redo).until(last))
-    except (KeyboardInterrupt, ServiceError):
+    except (KeyboardInterrupt, ServiceError, OSError):
         reporter.say(f"run {run_id} stopped; the same command with --id {run_id} continues it")
         raise
     ends = {"report": f"report {store.path('report.html')}, slides {store.path('slides.pptx')}, everything in {store.folder}/"}

@@ -71,6 +71,8 @@ class LocalSettings:
             "TOKENIZERS_PARALLELISM": "false",
             "TEACHER_CONFIG": str(self.root / "configs" / "teacher.toml"),
             "ENGINE_PROFILE": "cpu",
+            # vLLM's CPU build compiles with it, and dies at its first answer where there is none.
+            **({} if shutil.which("g++") else {"TORCHDYNAMO_DISABLE": "1"}),
         }
 
     def _fixed(self) -> dict[str, str]:

@@ -8,11 +8,11 @@ from askback.contracts.errors import UpstreamUnavailable
 
 Result = TypeVar("Result")
 
-_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # a minute in all: longer than any of our services takes to start again
+_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0, *(15.0,) * 19)  # five minutes in all: an engine with a large model takes two to start again
 
 
 async def patiently(call: Callable[[], Awaitable[Result]]) -> Result:
-    """`call()`, again after each UpstreamUnavailable for about a minute; all our calls may be repeated safely."""
+    """`call()`, again after each UpstreamUnavailable for about five minutes; all our calls may be repeated safely."""
     for delay in _DELAYS_S:
         try:
             return await call()

@@ -26,7 +26,7 @@ class Services:
         ready = await asyncio.gather(*(client.ready() for client in self.all()))
         missing = [client.name for client, is_ready in zip(self.all(), ready, strict=True) if not is_ready]
         if missing:
-            raise UpstreamUnavailable(f"not ready: {', '.join(missing)}; start the services with `make up`")
+            raise UpstreamUnavailable(f"not ready: {', '.join(missing)}; start the services (`make up`, or `make compose-up`)")
 
 
 async def connect(stack: AsyncExitStack, urls: Mapping[str, str], api_key: str = "") -> Services:
