@@ -33,6 +33,7 @@ HOMES = {
     "pythonjsonlogger": {"logs.py"},
     "redis": {"redis_answers.py", "redis_jobs.py"},
     "faiss": {"faiss_index.py", "faiss_lists.py", "faiss_training.py"},
+    "qdrant_client": {"qdrant_index.py"},
     "bm25s": {"bm25s_index.py"},
     "sentence_transformers": {"sentence_transformers_embedder.py", "sentence_transformers_reranker.py"},
     "trl": {"trl_trainers.py"},

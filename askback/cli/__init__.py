@@ -5,11 +5,11 @@ import sys
 
 import typer
 
-from askback.cli import asking, doctor, folders, forecast, leaderboard, models, stack, stages
+from askback.cli import asking, doctor, folders, forecast, index_group, leaderboard, models, stack, stages
 from askback.contracts.errors import BudgetExceeded, Conflict, InvalidInput, NotFound, ServiceError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__)
-for commands in (forecast, stages, leaderboard, models, folders, asking, stack, doctor):
+for commands in (forecast, stages, leaderboard, models, folders, index_group, asking, stack, doctor):
     commands.add_to(app)
 
 _MISTAKES = (InvalidInput, NotFound, Conflict, BudgetExceeded)

@@ -95,6 +95,8 @@ class AskRequest(QuestionRequest):
     """Backend of the teacher service that answers; `teacher` is the active one."""
     run: str = Field(default="", max_length=128)
     """The run that pays for the teacher's answers."""
+    hops: int = Field(default=1, ge=1, le=2)
+    """With 2 the retriever answers each question with two pages, the second found through the first."""
     stream: bool = False
     """Answer with server-sent events, one for each step: `draft` (ClarifyResponse), `answers` (AskAnswers), `final`
     (AnswerResponse) and `done` (AskResponse), or `error` (AskError), after which nothing comes."""

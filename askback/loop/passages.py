@@ -7,7 +7,8 @@ from pathlib import Path
 from askback.contracts.client import RetrieverClient
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Passage, Sample
-from askback.contracts.retriever import IndexRequest, SearchRequest
+from askback.contracts.retriever import IndexRequest, MultihopRequest, SearchRequest
+from askback.loop.concurrently import concurrently
 from askback.loop.config import RunConfig
 from askback.loop.patience import patiently
 from askback.loop.progress import Reporter
@@ -15,6 +16,7 @@ from askback.tasks import Task
 from askback.tasks.datafile import read_rows
 
 _BATCH = 64  # queries a request
+_AT_ONCE = 8  # requests of one question each
 
 
 def corpus(config: RunConfig, samples: Sequence[Sample]) -> list[Passage]:
@@ -44,8 +46,24 @@ async def attach_passages(
     with reporter.bar("retrieve", len(everything)) as bar:
         for start in range(0, len(everything), _BATCH):
             chunk = everything[start : start + _BATCH]
-            request = SearchRequest(queries=[sample.question for sample in chunk], k=config.harvest.retrieve, index=task.name)
-            answer = await patiently(partial(retriever.search, request))
-            found += [sample.model_copy(update={"passages": [hit.passage for hit in hits]}) for sample, hits in zip(chunk, answer.hits, strict=True)]
+            pages = await _pages(config, task, [sample.question for sample in chunk], retriever)
+            found += [sample.model_copy(update={"passages": best}) for sample, best in zip(chunk, pages, strict=True)]
             bar.advance(len(chunk))
     return found[: len(splits[0])], found[len(splits[0]) :]
+
+
+async def _pages(config: RunConfig, task: Task, questions: Sequence[str], retriever: RetrieverClient) -> list[list[Passage]]:
+    """The best passages of each question; for a task of two pages a question, by way of the first to the second."""
+    k = config.harvest.retrieve
+    if task.hops == 1:
+        request = SearchRequest(queries=list(questions), k=k, index=task.name)
+        return [[hit.passage for hit in hits] for hits in (await patiently(partial(retriever.search, request))).hits]
+    asked = [MultihopRequest(question=question, k=k, hops=task.hops, index=task.name) for question in questions]
+    found: dict[str, list[Passage]] = {}
+
+    async def ask(request: MultihopRequest) -> None:
+        answer = await patiently(partial(retriever.multihop, request))
+        found[request.question] = [hit.passage for hit in answer.hits]
+
+    await concurrently(_AT_ONCE, asked, ask)
+    return [found[question] for question in questions]

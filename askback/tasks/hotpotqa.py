@@ -21,6 +21,7 @@ class HotpotQA(Task):
     hub_dataset = ("hotpotqa/hotpot_qa", "distractor")
     local_file_hint = "train.json and dev.json (distractor format)"
     answer_tokens = 64
+    hops = 2
 
     def local_file(self, data: Path, split: str) -> Path:
         for name in (f"{split}.json", f"{split}_distractor.json", f"hotpot_{split}_distractor_v1.json", f"hotpot_{split}_v1.1.json"):

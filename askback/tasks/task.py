@@ -28,6 +28,8 @@ class Task(ABC):
     """The official files' names, for messages."""
     answer_tokens: int
     """Tokens that an answer may take in modes without reasoning."""
+    hops: int = 1
+    """How many pages a question is about, one found through the other: 2 has the retriever look for both."""
 
     @abstractmethod
     def read(self, row: object) -> Sample:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from askback.contracts.client import RetrieverClient, TeacherClient
 from askback.contracts.errors import NotFound, UpstreamUnavailable
 from askback.contracts.records import Draft, Exchange, Usage
-from askback.contracts.retriever import SearchRequest
+from askback.contracts.retriever import MultihopRequest, SearchRequest
 from askback.contracts.student import AskAnswers, AskRequest, Resolver
 from askback.contracts.teacher import ChatRequest
 from askback.tasks import task_named
@@ -55,8 +55,12 @@ class Resolvers:
 
     async def _passages(self, request: AskRequest, draft: Draft) -> AskAnswers:
         started = time.perf_counter()
-        found = await self._retriever.search(SearchRequest(queries=draft.questions, k=1, index=request.task))
-        answers = [best[0].passage.text if best else UNANSWERED for best in found.hits]
+        if request.hops == 1:
+            hits = (await self._retriever.search(SearchRequest(queries=draft.questions, k=1, index=request.task))).hits
+        else:
+            asked = [MultihopRequest(question=question, k=request.hops, index=request.task) for question in draft.questions]
+            hits = [found.hits for found in await asyncio.gather(*map(self._retriever.multihop, asked))]
+        answers = [" ".join(hit.passage.text for hit in best) or UNANSWERED for best in hits]
         usage = Usage(latency_s=round(time.perf_counter() - started, 4))
         return AskAnswers(exchanges=pair(draft.questions, answers), answered_by="retriever", usage=usage)
 

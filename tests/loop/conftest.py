@@ -26,7 +26,8 @@ from services.evaluator.scoring.scores import score_run  # noqa: E402
 from services.evaluator.storage.run_folder import open_run  # noqa: E402
 from services.retriever.app import create_app as retriever_app  # noqa: E402
 from services.retriever.library import Library  # noqa: E402
-from services.retriever.store import IndexStore  # noqa: E402
+from services.retriever.prometheus_metrics import PrometheusMetrics  # noqa: E402
+from services.retriever.storage.store import IndexStore  # noqa: E402
 from services.student.adapters import Adapters  # noqa: E402
 from services.student.app import create_app as student_app  # noqa: E402
 from services.student.resolvers import Resolvers  # noqa: E402
@@ -92,7 +93,8 @@ async def services(tmp_path: Path, engine: ScriptedEngine) -> AsyncIterator[Serv
     environment = {"TEACHER_CONFIG": str(ROOT / "configs" / "teacher.toml"), "ASKBACK_HOME": str(tmp_path / "var")}
     parts = compose(environment)
     teacher = TeacherClient(asgi(teacher_app(parts)))
-    retriever = RetrieverClient(asgi(retriever_app(Library(IndexStore(tmp_path / "index"), HashingEmbedder()))))
+    library = Library(IndexStore(tmp_path / "index"), HashingEmbedder())
+    retriever = RetrieverClient(asgi(retriever_app(library, PrometheusMetrics(library.sizes))))
     adapters = Adapters(engine, root=runs, state=tmp_path / "student.json", base_model="Smol", served_base="student-base", max_rank=16)
     student = StudentClient(asgi(student_app(engine, adapters, Resolvers(teacher, retriever))))
     yield Services(teacher, student, retriever, FakeTrainer(runs, "Smol"), InlineEvaluator(runs))

@@ -6,7 +6,7 @@ from zlib import crc32
 import numpy as np
 
 from askback.contracts.records import Passage
-from services.retriever.embedder import Vectors
+from services.retriever.shapes import Vectors
 
 DIMENSION = 64
 

@@ -7,13 +7,15 @@ import httpx
 import pytest
 from hashing_embedder import ANIMALS, HashingEmbedder, passage
 
+from askback import __version__
 from askback.contracts.client import RetrieverClient
 from askback.contracts.errors import Conflict, InvalidInput, NotFound
-from askback.contracts.retriever import IndexRequest, SearchMethod, SearchRequest
+from askback.contracts.retriever import IndexRequest, MultihopRequest, SearchMethod, SearchRequest
 from services.retriever.app import create_app
-from services.retriever.embedder import Vectors
 from services.retriever.library import Library
-from services.retriever.store import IndexStore
+from services.retriever.prometheus_metrics import PrometheusMetrics
+from services.retriever.shapes import Vectors
+from services.retriever.storage.store import IndexStore
 
 
 class SlowEmbedder(HashingEmbedder):
@@ -37,7 +39,8 @@ def embedder() -> SlowEmbedder:
 
 @pytest.fixture
 async def http(tmp_path: Path, embedder: SlowEmbedder) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Library(IndexStore(tmp_path), embedder))
+    library = Library(IndexStore(tmp_path), embedder)
+    app = create_app(library, PrometheusMetrics(library.sizes))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://retriever") as client:
         yield client
 
@@ -107,7 +110,7 @@ async def test_the_service_answers_and_searches_while_builds_run(http: httpx.Asy
     # more builds than asyncio has threads
     builds = [asyncio.create_task(client.index(wolf)) for _ in range(40)]
     assert await asyncio.to_thread(embedder.reached.wait, 20)
-    assert (await http.get("/healthz")).json() == {"status": "ok", "service": "retriever"}
+    assert (await http.get("/healthz")).json() == {"status": "ok", "service": "retriever", "version": __version__}
     assert (await http.get("/readyz")).status_code == 200
     for method in SearchMethod:
         answer = await client.search(SearchRequest(queries=["dogs bark"], k=1, method=method))
@@ -118,3 +121,40 @@ async def test_the_service_answers_and_searches_while_builds_run(http: httpx.Asy
     assert sum("Wolf" in text for text in embedder.seen) == 1
     answer = await client.search(SearchRequest(queries=["dogs bark"], k=1))
     assert answer.hits[0][0].passage.title == "Wolf"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"query": "a", "k": 10_000}, "k: Input should be less than or equal to 100"),
+        ({"query": "a" * 100_000}, "query: String should have at most 4096 characters"),
+        ({"queries": ["a", "b" * 4097]}, "queries.1: String should have at most 4096 characters"),
+        ({"query": "", "index": "none"}, "query is empty; give the words"),
+        ({"queries": ["a", " "]}, "queries.1 is empty; give the words"),
+        ({}, "queries: give query, or queries"),
+        ({"query": "a", "queries": ["a"]}, "queries: give query, or queries"),
+        ({"query": "a", "method": "magic"}, "method: Input should be 'dense', 'bm25' or 'hybrid'"),
+    ],
+)
+async def test_the_refusal_of_a_bad_search_names_the_remedy(http: httpx.AsyncClient, body: dict[str, object], reason: str) -> None:
+    answer = await http.post("/v1/search", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (422, "InvalidInput")
+    assert answer.json()["detail"].startswith(reason)
+
+
+@pytest.mark.parametrize("body", [{"question": ""}, {"question": "a" * 4097}, {"question": "a", "k": 0}, {"question": "a", "hops": 3}, {"beam": 0}])
+async def test_a_bad_multihop_search_is_refused(http: httpx.AsyncClient, body: dict[str, object]) -> None:
+    answer = await http.post("/v1/search/multihop", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (422, "InvalidInput")
+
+
+async def test_titles_and_reranking(http: httpx.AsyncClient, client: RetrieverClient) -> None:
+    await client.index(IndexRequest(name="default", passages=ANIMALS))
+    for method in SearchMethod:
+        answer = await client.search(SearchRequest(query="mice", method=method, titles=["cat", "DOG"]))
+        assert [hit.passage.title for hit in answer.hits[0]] == ["Cat", "Dog"]
+    with pytest.raises(NotFound, match="titles: no passage bears 'Wolf'"):
+        await client.search(SearchRequest(query="mice", titles=["Wolf"]))
+    with pytest.raises(InvalidInput, match="rerank: this service has no cross-encoder; start it with RERANKER"):
+        await client.search(SearchRequest(query="mice", rerank=True))
+    assert len((await client.multihop(MultihopRequest(question="mice", k=2))).hits) == 2

@@ -1,6 +1,6 @@
 import pytest
 
-from services.retriever.core import reciprocal_rank_fusion
+from services.retriever.searching.fusion import reciprocal_rank_fusion
 
 
 def test_fusion_matches_the_table_worked_by_hand() -> None:

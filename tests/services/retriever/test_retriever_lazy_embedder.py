@@ -4,8 +4,8 @@ import pytest
 from hashing_embedder import HashingEmbedder
 
 from askback.contracts.errors import InvalidInput
-from services.retriever.embedder import Embedder
-from services.retriever.lazy_embedder import LazyEmbedder
+from services.retriever.embedding.embedder import Embedder
+from services.retriever.embedding.lazy_embedder import LazyEmbedder
 
 
 def test_it_loads_once_and_only_when_it_is_needed() -> None:

@@ -10,9 +10,9 @@ from hashing_embedder import ANIMALS, HashingEmbedder, passage
 from askback.contracts.errors import Conflict, InvalidInput, NotFound, UpstreamRejected
 from askback.contracts.records import Passage
 from askback.contracts.retriever import IndexRequest, SearchMethod, SearchRequest
-from services.retriever.embedder import Vectors
 from services.retriever.library import Library
-from services.retriever.store import IndexStore
+from services.retriever.shapes import Vectors
+from services.retriever.storage.store import IndexStore
 
 
 def library(root: Path, embedder: HashingEmbedder | None = None) -> Library:
@@ -46,7 +46,7 @@ def test_dense_scores_are_cosines_and_hybrid_scores_are_fused_ranks(tmp_path: Pa
     dense = shelf.search(SearchRequest(queries=[text], k=1, method=SearchMethod.DENSE)).hits[0][0]
     assert dense.score == pytest.approx(1.0, abs=1e-5)
     hybrid = shelf.search(SearchRequest(queries=[text], k=1)).hits[0][0]
-    assert hybrid.score == pytest.approx(2 / 61)
+    assert hybrid.score == pytest.approx(1 / 6 + 2 / 6)
 
 
 @pytest.mark.parametrize("method", list(SearchMethod))
@@ -197,7 +197,7 @@ def lose_passages(folder: Path) -> None:
 
 
 def cut_vectors(folder: Path) -> None:
-    path = folder / "vectors.faiss"
+    path = folder / "vectors" / "exact.faiss"
     path.write_bytes(path.read_bytes()[:-40])
 
 
@@ -217,9 +217,9 @@ def pickle_words(folder: Path) -> None:
         (change_dimension, "has 64 dimensions, the manifest says 5"),
         (change_passage, "passages.jsonl differs from the checksum"),
         (lose_passages, "passages.jsonl cannot be read"),
-        (cut_vectors, "vectors.faiss cannot be read"),
-        (lose_words, "bm25 cannot be read"),
-        (pickle_words, "bm25 cannot be read .*allow_pickle=False"),
+        (cut_vectors, "exact.faiss has [0-9]+ bytes, the manifest says"),
+        (lose_words, "data.csc.index.npy cannot be read"),
+        (pickle_words, "data.csc.index.npy has [0-9]+ bytes, the manifest says"),
     ],
 )
 def test_a_damaged_index_is_refused_and_the_named_remedy_mends_it(tmp_path: Path, damage: "object", reason: str) -> None:
@@ -237,7 +237,7 @@ def test_nothing_on_disk_is_a_pickle(tmp_path: Path) -> None:
     put(library(tmp_path), ANIMALS)
     folder = (tmp_path / "default").resolve()
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {"manifest.json", "passages.jsonl", "vectors.faiss"} <= names
+    assert {"manifest.json", "passages.jsonl", "vectors/exact.faiss"} <= names
     assert {Path(name).suffix for name in names} == {".json", ".jsonl", ".faiss", ".npy"}
     for array in folder.rglob("*.npy"):
         np.load(array, allow_pickle=False)

@@ -13,9 +13,9 @@ from hashing_embedder import passage
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.retriever import IndexRequest, SearchMethod, SearchRequest
+from services.retriever.embedding.sentence_transformers_embedder import SentenceTransformersEmbedder, load_embedder
 from services.retriever.library import Library
-from services.retriever.sentence_transformers_embedder import SentenceTransformersEmbedder, load_embedder
-from services.retriever.store import IndexStore
+from services.retriever.storage.store import IndexStore
 
 PASSAGES = [
     passage("Lighthouse", "A lamp on a tower by the coast warns ships of rocks at night."),
@@ -95,7 +95,7 @@ def test_the_identity_follows_the_files_and_not_their_place(minilm: SentenceTran
 
 
 _FROM_THE_HUB = """
-from services.retriever.sentence_transformers_embedder import load_embedder
+from services.retriever.embedding.sentence_transformers_embedder import load_embedder
 
 embedder = load_embedder({"EMBEDDER": "org/mini"})
 print(embedder.identity, embedder.encode(["one text"]).shape)

@@ -1,9 +1,9 @@
 import pytest
 from hashing_embedder import passage
 
-from askback.contracts.errors import Conflict, InvalidInput
+from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Passage
-from services.retriever.passages import checksum, distinct, from_jsonl, indexed_text, to_jsonl
+from services.retriever.corpora.passages import checksum, distinct, indexed_text, line_of
 
 
 def test_title_and_text_are_indexed() -> None:
@@ -26,18 +26,12 @@ def test_an_empty_passage_is_refused_with_the_row() -> None:
         distinct([passage("Cat", "Purrs."), Passage(id="x", title=" ", sentences=["\n"])])
 
 
-def test_every_line_end_inside_a_passage_survives_the_file() -> None:
-    odd = [passage("Lines", "a\nb\r\nc\u2028d\u0085e\x0cf"), passage("Größe", "\U0001f40b")]
-    assert from_jsonl(to_jsonl(odd)) == odd
-    assert len(to_jsonl(odd).splitlines()) == 2
-
-
-def test_a_line_that_is_no_passage_is_named() -> None:
-    with pytest.raises(Conflict, match=r"passages\.jsonl:2 is not a passage"):
-        from_jsonl(to_jsonl([passage("Cat", "Purrs.")]) + b'{"id": 1}\n')
-
-
 def test_the_checksum_depends_on_content_and_order() -> None:
     cat, dog = passage("Cat", "Purrs."), passage("Dog", "Barks.")
-    sums = {checksum(to_jsonl(passages)) for passages in ([cat, dog], [dog, cat], [cat], [cat, dog])}
-    assert len(sums) == 3
+    assert len({checksum(passages) for passages in ([cat, dog], [dog, cat], [cat], [cat, dog])}) == 3
+
+
+def test_a_passage_is_one_line_whatever_it_holds() -> None:
+    line = line_of(passage("Lines", "a\nb\r\nc\u2028d\u0085e\x0cf"))
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")

@@ -4,9 +4,12 @@ from pathlib import Path
 import pytest
 
 from askback.contracts.errors import Conflict, NotFound
-from services.retriever.store import FORMAT, IndexStore, Manifest
+from services.retriever.storage.store import FORMAT, IndexStore, Manifest
+from services.retriever.vectors.facts import VectorFacts
+from services.retriever.vectors.settings import Layout
 
-MANIFEST = Manifest(format=FORMAT, count=1, checksum="c", embedder="e", passage_prefix="", dimension=2)
+VECTORS = VectorFacts(layout=Layout.EXACT, count=1, dimension=2, bytes_per_vector=8, disk_bytes_per_vector=8, seed=0, files={})
+MANIFEST = Manifest(format=FORMAT, count=1, checksum="c", embedder="e", passage_prefix="", dimension=2, vectors=VECTORS, files={})
 
 
 def publish(store: IndexStore, name: str, content: str) -> None:
@@ -82,10 +85,10 @@ def test_names_outside_the_listing_are_not_found(tmp_path: Path, name: str) -> N
     ("content", "reason"),
     [
         (None, "manifest.json is missing, so its build did not end"),
-        ("{", "is not a manifest of format 1"),
-        ("[]", "is not a manifest of format 1"),
-        (MANIFEST.model_copy(update={"metric": "l2"}).model_dump_json(warnings=False), "is not a manifest of format 1"),
-        (MANIFEST.model_copy(update={"format": 2}).model_dump_json(), "has format 2, this service reads format 1"),
+        ("{", "is not a manifest of format 2"),
+        ("[]", "is not a manifest of format 2"),
+        (MANIFEST.model_copy(update={"metric": "l2"}).model_dump_json(warnings=False), "is not a manifest of format 2"),
+        (MANIFEST.model_copy(update={"format": 3}).model_dump_json(), "has format 3, this service reads format 2"),
     ],
 )
 def test_a_folder_without_a_sound_manifest_is_refused(tmp_path: Path, content: str | None, reason: str) -> None:

@@ -42,6 +42,16 @@ async def test_one_without_an_answer_leaves_it_to_the_other(error: tuple[int, st
     assert (resolved.answered_by, answers(resolved)) == ("teacher", ["It is a river.", "It is in Peru."])
 
 
+async def test_with_two_hops_each_answer_is_both_pages() -> None:
+    neighbours = Neighbours()
+    neighbours.found = ["The Amazon flows through Brazil.", "Brazil is large.", "A third page."]
+    request = AskRequest(question="Is it?", resolver=Resolver.RETRIEVER, hops=2)
+    resolved = await neighbours.resolvers().resolve(request, DRAFT)
+    assert answers(resolved) == ["The Amazon flows through Brazil. Brazil is large."] * 2
+    neighbours.found = []
+    assert answers(await neighbours.resolvers().resolve(request, DRAFT)) == [UNANSWERED] * 2
+
+
 async def test_who_knew_nothing_is_not_named() -> None:
     neighbours = Neighbours()
     neighbours.found = ["", ""]

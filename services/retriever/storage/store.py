@@ -13,9 +13,13 @@ from pydantic import ValidationError
 
 from askback.contracts.errors import Conflict, NotFound
 from askback.contracts.records import Record
+from services.retriever.vectors.facts import FileFacts, QdrantFacts, VectorFacts
 
-FORMAT = 1
-_BUILDS, _MANIFEST = ".builds", "manifest.json"
+FORMAT = 2
+WORDS, VECTORS = "bm25", "vectors"
+"""Folders of an index, beside its passages."""
+
+_BUILDS, _WORK, _MANIFEST = ".builds", "work", "manifest.json"
 
 
 class Manifest(Record):
@@ -30,6 +34,11 @@ class Manifest(Record):
     passage_prefix: str
     dimension: int
     metric: Literal["inner_product"] = "inner_product"
+    source: str = ""
+    """Kind, size and hash of the corpus file; empty for passages that came in a request."""
+    vectors: VectorFacts | QdrantFacts
+    files: dict[str, FileFacts]
+    """Of passages and words; those of the vectors are in `vectors`."""
 
 
 class IndexStore:
@@ -72,6 +81,18 @@ class IndexStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    @contextmanager
+    def building(self, name: str) -> Iterator[Path]:
+        """The folder in which a long build of `name` works and finds what an earlier one left; raises Conflict while another one runs."""
+        builds = self._root / _BUILDS / name
+        (builds / _WORK).mkdir(parents=True, exist_ok=True)
+        with (builds / "build.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(f"index {name!r} is being built by another process; wait for it, or stop it") from None
+            yield builds / _WORK
+
     def publish(self, name: str, build: Callable[[Path], Manifest]) -> Manifest:
         """Let `build` fill a new folder, then make `name` stand for it at once. The caller holds `writing(name)`.
 
@@ -87,11 +108,37 @@ class IndexStore:
         except BaseException:
             shutil.rmtree(folder)
             raise
-        _sync(self._root)
-        for old in builds.iterdir():
-            if old.is_dir() and old != folder:
-                shutil.rmtree(old)
+        self._forget_others(name, folder)
         return manifest
+
+    def built(self, name: str, key: str) -> Path | None:
+        """The build of `key` that `name` has, complete, whether or not it stands for it yet."""
+        folder = self._root / _BUILDS / name / key
+        return folder if (folder / _MANIFEST).exists() else None
+
+    def adopt(self, name: str, folder: Path, key: str, manifest: Manifest) -> None:
+        """Make `name` stand for what was built in `folder`, as the build of `key`. The caller holds `building(name)`."""
+        with self.writing(name):
+            shutil.rmtree(folder / VECTORS / _WORK, ignore_errors=True)
+            _write_last(folder, manifest)
+            target = self._root / _BUILDS / name / key
+            if target.exists():
+                target.rename(target.parent / uuid.uuid4().hex)
+            folder.rename(target)
+            self._point(name, target)
+            self._forget_others(name, target)
+
+    def stand(self, name: str, folder: Path) -> None:
+        """Make `name` stand for its complete build in `folder`."""
+        with self.writing(name):
+            self._point(name, folder)
+            self._forget_others(name, folder)
+
+    def _forget_others(self, name: str, kept: Path) -> None:
+        _sync(self._root)
+        for old in kept.parent.iterdir():
+            if old.is_dir() and not old.is_symlink() and old not in (kept, kept.parent / _WORK):
+                shutil.rmtree(old)
 
     def _point(self, name: str, folder: Path) -> None:
         link, target = folder.parent / "link", self._root / name

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from askback.contracts.errors import InvalidInput
-from services.retriever.embedder import BATCH, Vectors
+from services.retriever.embedding.embedder import BATCH
+from services.retriever.shapes import Vectors
 
 _BUNDLED = "all-MiniLM-L6-v2"
 

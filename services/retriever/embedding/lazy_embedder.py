@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from services.retriever.embedder import Embedder, Vectors
+from services.retriever.embedding.embedder import Embedder
+from services.retriever.shapes import Vectors
 
 
 class LazyEmbedder:

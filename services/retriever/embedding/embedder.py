@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from askback.contracts.errors import UpstreamRejected
-
-Vectors = npt.NDArray[np.float32]
+from services.retriever.shapes import Vectors
 
 BATCH = 16
 """Texts per call: a search that arrives during a build waits for one such batch at most."""
@@ -35,18 +33,18 @@ class Embedder(Protocol):
 
 def embed_queries(embedder: Embedder, queries: Sequence[str]) -> Vectors:
     """Vectors to search with, of shape (len(queries), dimension)."""
-    return _embed(embedder, [embedder.query_prefix + query for query in queries])
+    return _embed(embedder, [embedder.query_prefix + query for query in queries], BATCH)
 
 
-def embed_passages(embedder: Embedder, texts: Sequence[str]) -> Vectors:
-    """Vectors to index, of shape (len(texts), dimension)."""
-    return _embed(embedder, [embedder.passage_prefix + text for text in texts])
+def embed_passages(embedder: Embedder, texts: Sequence[str], batch: int = BATCH) -> Vectors:
+    """Vectors to index, of shape (len(texts), dimension), `batch` texts at a time."""
+    return _embed(embedder, [embedder.passage_prefix + text for text in texts], batch)
 
 
-def _embed(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+def _embed(embedder: Embedder, texts: Sequence[str], batch: int) -> Vectors:
     # texts of like length share a batch, because a model computes every text of a batch as long as the longest
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-    batches = [embedder.encode([texts[row] for row in order[start : start + BATCH]]) for start in range(0, len(texts), BATCH)]
+    batches = [embedder.encode([texts[row] for row in order[start : start + batch]]) for start in range(0, len(texts), batch)]
     vectors = np.concatenate(batches)[np.argsort(order)]
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(texts):
         raise UpstreamRejected(f"embedder {embedder.identity} gave {vectors.dtype} of shape {vectors.shape} for {len(texts)} texts, not float32 rows")
