@@ -19,3 +19,5 @@ site=$(echo /venv/lib/python3*/site-packages)
 find "$site" -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' \) -prune -exec rm -rf {} +
 find "$site" -type f ! -path '*/triton/*' \( -name '*.pyi' -o -name '*.pxd' -o -name '*.h' -o -name '*.hpp' -o -name '*.a' \) -delete
 find "$site" -path '*/torch/bin/*' ! -name torch_shm_manager -delete
+# Pillow's reader of AVIF pictures, which it does without; slides bring no pictures.
+find "$site" \( -name '_avif*.so' -o -path '*/pillow.libs/libavif*' \) -delete

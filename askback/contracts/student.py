@@ -97,6 +97,8 @@ class AskRequest(QuestionRequest):
     """The run that pays for the teacher's answers."""
     hops: int = Field(default=1, ge=1, le=2)
     """With 2 the retriever answers each question with two pages, the second found through the first."""
+    index: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]{0,63})?$")
+    """The retriever's index; empty takes the one named like the task."""
     stream: bool = False
     """Answer with server-sent events, one for each step: `draft` (ClarifyResponse), `answers` (AskAnswers), `final`
     (AnswerResponse) and `done` (AskResponse), or `error` (AskError), after which nothing comes."""

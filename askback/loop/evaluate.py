@@ -52,7 +52,7 @@ async def evaluate(
     for condition in config.evaluate.conditions:
         common = {"adapter": names[condition.adapter]}
         if condition.mode in ("assisted", "context"):
-            common |= {"run": store.run_id, "teacher": config.harvest.teacher}
+            common |= {"run": store.run_id, "teacher": config.harvest.teacher, "index": config.data.index}
         predict = partial(_predict, condition, config.tracks.cot, common, student)
         done = _kept(store, condition, retry_errors)
         counts[condition.name] = await _answer_all(config.evaluate, condition, samples, predict, store, reporter, done)

@@ -37,11 +37,8 @@ async def attach_passages(
 ) -> tuple[list[Sample], list[Sample]]:
     """(train, dev) with the `harvest.retrieve` best passages of each question in place of the dataset's own."""
     everything = [sample for split in splits for sample in split]
-    passages = corpus(config, everything)
-    if not passages:
-        raise InvalidInput("harvest.retrieve needs passages: set data.corpus, or use data that has them")
-    reporter.say(f"  indexing {len(passages)} passages")
-    await patiently(partial(retriever.index, IndexRequest(name=task.name, passages=passages)))
+    if not config.data.index:
+        await _index(task.name, corpus(config, everything), retriever, reporter)
     found: list[Sample] = []
     with reporter.bar("retrieve", len(everything)) as bar:
         for start in range(0, len(everything), _BATCH):
@@ -52,13 +49,20 @@ async def attach_passages(
     return found[: len(splits[0])], found[len(splits[0]) :]
 
 
+async def _index(name: str, passages: list[Passage], retriever: RetrieverClient, reporter: Reporter) -> None:
+    if not passages:
+        raise InvalidInput("harvest.retrieve needs passages: set data.corpus or data.index, or use data that has them")
+    reporter.say(f"  indexing {len(passages)} passages")
+    await patiently(partial(retriever.index, IndexRequest(name=name, passages=passages)))
+
+
 async def _pages(config: RunConfig, task: Task, questions: Sequence[str], retriever: RetrieverClient) -> list[list[Passage]]:
     """The best passages of each question; for a task of two pages a question, by way of the first to the second."""
-    k = config.harvest.retrieve
+    k, index = config.harvest.retrieve, config.data.index or task.name
     if task.hops == 1:
-        request = SearchRequest(queries=list(questions), k=k, index=task.name)
+        request = SearchRequest(queries=list(questions), k=k, index=index)
         return [[hit.passage for hit in hits] for hits in (await patiently(partial(retriever.search, request))).hits]
-    asked = [MultihopRequest(question=question, k=k, hops=task.hops, index=task.name) for question in questions]
+    asked = [MultihopRequest(question=question, k=k, hops=task.hops, index=index) for question in questions]
     found: dict[str, list[Passage]] = {}
 
     async def ask(request: MultihopRequest) -> None:

@@ -54,11 +54,11 @@ class Resolvers:
         return AskAnswers(exchanges=pair(draft.questions, answers), answered_by=reply.backend, usage=reply.usage)
 
     async def _passages(self, request: AskRequest, draft: Draft) -> AskAnswers:
-        started = time.perf_counter()
+        started, index = time.perf_counter(), request.index or request.task
         if request.hops == 1:
-            hits = (await self._retriever.search(SearchRequest(queries=draft.questions, k=1, index=request.task))).hits
+            hits = (await self._retriever.search(SearchRequest(queries=draft.questions, k=1, index=index))).hits
         else:
-            asked = [MultihopRequest(question=question, k=request.hops, index=request.task) for question in draft.questions]
+            asked = [MultihopRequest(question=question, k=request.hops, index=index) for question in draft.questions]
             hits = [found.hits for found in await asyncio.gather(*map(self._retriever.multihop, asked))]
         answers = [" ".join(hit.passage.text for hit in best) or UNANSWERED for best in hits]
         usage = Usage(latency_s=round(time.perf_counter() - started, 4))

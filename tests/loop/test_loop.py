@@ -9,8 +9,9 @@ import pytest
 from scripted_engine import ScriptedEngine
 
 from askback.contracts.client import TeacherClient
-from askback.contracts.errors import BudgetExceeded, InvalidInput
-from askback.contracts.records import Example, HarvestRecord, HarvestStage, Prediction, Sample
+from askback.contracts.errors import BudgetExceeded, InvalidInput, NotFound
+from askback.contracts.records import Example, HarvestRecord, HarvestStage, Passage, Prediction, Sample
+from askback.contracts.retriever import IndexRequest
 from askback.contracts.teacher import ChatReply, ChatRequest
 from askback.loop.config import RunConfig, parse_config
 from askback.loop.progress import Reporter
@@ -213,6 +214,34 @@ async def test_a_failed_training_keeps_its_class_and_names_the_adapter(tmp_path:
     services.trainer.fail = "3 rows are over max_length"  # type: ignore[attr-defined]
     with pytest.raises(InvalidInput, match="training direct failed: 3 rows are over max_length"):
         await make_run(tmp_path, services).until("train")
+
+
+async def test_a_standing_index_is_searched_and_not_replaced(tmp_path: Path, services: Services, engine: ScriptedEngine) -> None:
+    engine.free_text = "Rhine\nEvidence: Rhine [0]"
+    raw = {
+        "name": "h",
+        "task": "hotpotqa",
+        "data": {"path": str(ROOT / "data/sample/hotpotqa"), "recordings": ["teacher.jsonl"], "index": "lakes", "train": 6, "dev": 4},
+        "harvest": {"retrieve": 2},
+        "adapters": [{"name": "direct", "track": "direct"}],
+        "evaluate": {"conditions": ["base.assisted.retriever"]},
+    }
+    run = make_run(tmp_path, services, config=parse_config(raw, "h"))
+    with pytest.raises(NotFound, match="lakes"):
+        await run.until("sample")
+    lake = Passage(id="l", title="Lake", sentences=["A lake is a lake."])
+    await services.retriever.index(IndexRequest(name="lakes", passages=[lake]))
+    await run.until("evaluate")
+    samples = [Sample.model_validate_json(line) for line in run.store.path("samples", "train.jsonl").read_text().splitlines()]
+    assert {passage.title for sample in samples for passage in sample.passages} == {"Lake"}
+    answered = run.store.path("predictions", "base.assisted.retriever.jsonl").read_text().splitlines()
+    answers = [exchange["answer"] for line in answered for exchange in json.loads(line)["exchanges"]]
+    assert answers and set(answers) == {"A lake is a lake."}
+
+
+def test_passages_come_from_one_source() -> None:
+    with pytest.raises(InvalidInput, match="index: passages come from a standing index or from `corpus`"):
+        parse_config(RAW | {"data": {"path": "x", "corpus": "c.jsonl", "index": "lakes"}}, "t")
 
 
 async def test_hotpotqa_reads_retrieved_passages(tmp_path: Path, services: Services, engine: ScriptedEngine) -> None:

@@ -19,7 +19,7 @@ _PACKAGES = {
     "faiss": "retriever",
     "celery": "trainer",
     "trl": "trainer",
-    "scipy": "evaluator",
+    "pptx": "evaluator",
 }
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
 _SHOWN = 3

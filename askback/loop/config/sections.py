@@ -30,12 +30,20 @@ class DataConfig(Section):
     """JSONL files of recorded teacher answers, relative to `path`; a dataset from the hub has none."""
     corpus: str = ""
     """JSONL file of passages to retrieve from, relative to `path`; empty for tasks without retrieval."""
+    index: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]{0,63})?$")
+    """Index that the retriever has already (`askback index build`), in place of `corpus`."""
     sampling: Sampling = "stratified"
     """Which rows of a stratum are taken: any, or those that the student is least certain about."""
     pool: int = Field(default=0, ge=0)
     """Rows that the student is asked about when it is sampled by `uncertainty`; 0 asks about all."""
     samples: int = Field(default=4, ge=2, le=64)
     """Answers sampled for each row of an open task, whose disagreement is the uncertainty."""
+
+    @model_validator(mode="after")
+    def _one_source_of_passages(self) -> "DataConfig":
+        if self.index and self.corpus:
+            raise ValueError("index: passages come from a standing index or from `corpus`, not from both; drop one of the two")
+        return self
 
     @model_validator(mode="after")
     def _pool_is_enough(self) -> "DataConfig":

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
 
+from services.evaluator.stats.distributions import t_p, t_quantile
 from services.evaluator.stats.intervals import Z95, wilson
 from services.evaluator.stats.paired import ALPHA, Z_POWER, mcnemar
 
@@ -34,12 +34,12 @@ class Estimate:
     @property
     def quantile(self) -> float:
         """Student's t of 0.975."""
-        return float(stdtrit(self.df, 1 - ALPHA / 2))
+        return t_quantile(ALPHA, self.df)
 
     def p(self, null: float = 0.0) -> float:
         """Two-sided p that the true value is `null`; where no variance was seen, that of a coin that fell alike for every question."""
         if self.variance > 0:
-            return float(2 * stdtr(self.df, -abs(self.value - null) / self.variance**0.5))
+            return t_p((self.value - null) / self.variance**0.5, self.df)
         return 1.0 if self.value == null else mcnemar(self.n, 0)
 
     def interval(self) -> tuple[float, float]:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
+from services.evaluator.stats.distributions import coin_p
 from services.evaluator.stats.intervals import Z95, bootstrap_means, percentile_interval
 
 Z_POWER = 0.8416212335729143
@@ -20,9 +20,7 @@ def discordant(a: Sequence[float], b: Sequence[float]) -> tuple[int, int]:
 
 def mcnemar(only_a: int, only_b: int) -> float:
     """Two-sided p of the exact McNemar test: a fair coin over the discordant pairs; 1 when there are none."""
-    if only_a + only_b == 0:
-        return 1.0
-    return float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    return coin_p(only_a, only_a + only_b)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,8 +1,7 @@
 """A difference against the target of +10 to +15 points."""
 
-from scipy.special import ndtr
-
 from askback.contracts.measures import Comparison
+from services.evaluator.stats.distributions import normal_cdf
 from services.evaluator.stats.paired import ALPHA, p_text
 
 TARGET = (0.10, 0.15)
@@ -27,7 +26,7 @@ def score_p(only_a: int, only_b: int, n: int, difference: float) -> float:
     variance = n * (2 * share_a + difference * (1 - difference))
     if variance <= 0:
         return 1.0
-    return float(2 * ndtr(-abs(only_b - only_a - n * difference) / variance**0.5))
+    return 2 * normal_cdf(-abs(only_b - only_a - n * difference) / variance**0.5)
 
 
 def against_target(comparison: Comparison) -> str:
