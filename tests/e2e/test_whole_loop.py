@@ -104,11 +104,11 @@ def run(workspace: Workspace) -> Path:
 
 def test_every_stage_and_file_is_there(run: Path) -> None:
     assert {path.stem for path in (run / "manifests").glob("*.json")} == set(STAGES)
-    names = ["config.toml", "harvest.jsonl", "tracks/data_card.json", "scores.json", "report.md", "slides.pptx", "promotion.json"]
+    names = ["config.toml", "harvest.jsonl", "tracks/data_card.json", "scores.json", "report.html", "report.md", "slides.pptx", "promotion.json"]
     names += [f"tracks/{track}.jsonl" for track in ("direct", "cot", "context", "dialogue", "preference")]
     names += [f"adapters/{name}/adapter_model.safetensors" for name in ("direct", "dialogue", "dpo")]
     assert [name for name in names if not (run / name).stat().st_size] == []
-    assert list((run / "plots").glob("*.png"))
+    assert list((run / "figures").glob("*.svg"))
 
 
 def test_no_answer_was_paid_twice(run: Path, workspace: Workspace) -> None:
