@@ -48,7 +48,7 @@ def _command_until(last: str) -> Callable[..., None]:
 
 
 def report(config: ConfigFile, run_id: Annotated[str, typer.Option("--id", help="The run's id.")]) -> None:
-    """Write the report, plots and slides of a run again, from the scores that it has.
+    """Write the report, figures and slides of a run again, from the scores that it has.
 
     Example:
 
