@@ -8,6 +8,7 @@ from celery.exceptions import OperationalError
 
 from askback.contracts.errors import UpstreamUnavailable
 from askback.contracts.evaluator import ScoreRequest
+from services.celery_queue import waiting
 
 QUEUE = "evaluator"
 DEFAULT_REDIS = "redis://127.0.0.1:6379/0"
@@ -64,10 +65,4 @@ def enqueue(job_id: str, request: ScoreRequest) -> None:
 
 def queued() -> int:
     """Messages that wait for a worker; raises UpstreamUnavailable when Redis does not answer."""
-    try:
-        with app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=3.0)
-            # kombu's passive declaration looks for the key without its prefix, and this one writes nothing
-            return int(connection.default_channel.queue_declare(queue=QUEUE).message_count)
-    except (OperationalError, OSError) as error:
-        raise UpstreamUnavailable("redis cannot be reached") from error
+    return waiting(app, QUEUE, 3.0, "redis cannot be reached")

@@ -11,6 +11,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from askback.contracts.errors import InvalidInput, ServiceError, UpstreamUnavailable
+from services.celery_queue import waiting
 from services.trainer.core import Jobs
 from services.trainer.processes.gpu_turn import give_turn_back
 from services.trainer.processes.process import supervise
@@ -93,13 +94,7 @@ def broker_missing() -> str:
 
 def queued() -> int:
     """Messages that wait for a worker; raises UpstreamUnavailable when Redis does not answer."""
-    try:
-        with app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=BROKER_TIMEOUT_S)
-            # kombu's passive declaration looks for the key without its prefix, and this one writes nothing
-            return int(connection.default_channel.queue_declare(queue=QUEUE).message_count)
-    except (OperationalError, OSError) as error:
-        raise UpstreamUnavailable(missing_broker()) from error
+    return waiting(app, QUEUE, BROKER_TIMEOUT_S, missing_broker())
 
 
 def missing_broker() -> str:

@@ -56,6 +56,7 @@ def test_what_lives_on_is_waited_for(settings: LocalSettings) -> None:
     stack._processes.states = lambda: {"engine": ("RUNNING", 5)}  # type: ignore[method-assign]
     for _ in range(9):
         stack._check_alive(time.monotonic(), lives)
+    assert lives == {"engine": {5}}
 
 
 def test_a_log_without_an_error_gives_its_last_words(settings: LocalSettings) -> None:

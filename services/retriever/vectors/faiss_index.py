@@ -29,10 +29,7 @@ class FaissIndex:
     @classmethod
     def read(cls, path: Path, threads: int = 1) -> "FaissIndex":
         """The index stored at `path`, mapped; raises Conflict when it cannot be read or is not over inner products."""
-        try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:  # FAISS raises nothing finer
-            raise Conflict(f"{path.name} cannot be read; index the passages again") from error
+        index = stored(path, faiss.IO_FLAG_MMAP_IFC)
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise Conflict(f"{path.name} is not over inner products; index the passages again")
         return cls(index, threads)
@@ -57,6 +54,14 @@ class FaissIndex:
             [(position, score) for position, score in zip(row, row_scores, strict=True) if position >= 0]
             for row, row_scores in zip(positions.tolist(), scores.tolist(), strict=True)
         ]
+
+
+def stored(path: Path, flags: int = 0) -> Any:
+    """FAISS's own object at `path`; raises Conflict when it cannot be read."""
+    try:
+        return faiss.read_index(str(path), flags)
+    except RuntimeError as error:  # FAISS raises nothing finer
+        raise Conflict(f"{path.name} cannot be read; index the passages again") from error
 
 
 def nearest(queries: Vectors, blocks: Iterable[tuple[int, Vectors]], k: int, progress: Callable[[int], None]) -> Positions:

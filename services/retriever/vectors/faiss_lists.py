@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from askback.contracts.errors import Conflict
 from services.retriever.shapes import Vectors
+from services.retriever.vectors.faiss_index import stored
 from services.retriever.vectors.shards import Positions
 
 Codes = npt.NDArray[np.uint8]
@@ -27,10 +28,7 @@ class FaissLists:
     @classmethod
     def read(cls, path: Path) -> "FaissLists":
         """Raises Conflict when `path` is not such an index."""
-        try:
-            index = faiss.read_index(str(path))
-        except RuntimeError as error:  # FAISS raises nothing finer
-            raise Conflict(f"{path.name} cannot be read; index the passages again") from error
+        index = stored(path)
         if not isinstance(index, faiss.IndexIVFPQFastScan) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise Conflict(f"{path.name} holds {type(index).__name__}, not lists of four-bit codes; index the passages again")
         return cls(index)

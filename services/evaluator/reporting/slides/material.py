@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.evaluator.reporting.charts import AnyChart, Bar, BarChart, LineChart
+from services.evaluator.reporting.charts import Bar, BarChart, LineChart
 from services.evaluator.reporting.facts import RunFacts
 from services.evaluator.reporting.findings import HarvestFindings
 from services.evaluator.reporting.slides.building import bullets, counted_title, note_below, said, table_slides
@@ -105,10 +105,6 @@ def training_slides(facts: RunFacts, chart: LineChart | None) -> list[Slide]:
         grid = grids(["adapter", "rows", "steps", "first", "last"], rows, "Rows, steps, first and last loss of each training", box=beside)[0]
         made.append(Slide(counted_title(title, i, len(pages)), [plot, grid], f"{chart.alt} Source: {chart.source}."))
     return made
-
-
-def chart_named(charts: Sequence[AnyChart], name: str) -> AnyChart | None:
-    return next((chart for chart in charts if chart.name == name), None)
 
 
 def _rows(trainings: Mapping[str, Mapping[str, Any]], name: str) -> str:
