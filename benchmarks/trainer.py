@@ -19,7 +19,7 @@ from benchmarks.trainer_verdict import CASES, LONG, TWO_CARDS, Case, Figures, ra
 from services.trainer.processes import accelerate_launch
 
 _EXAMPLES = """examples:
-  %(prog)s --tokenizer var/models/SmolLM2-135M-Instruct            every case, about 6 minutes on an H200
+  %(prog)s --tokenizer var/models/SmolLM2-135M-Instruct            every case, about 9 minutes on an H200
   %(prog)s --tokenizer DIR --cases strategyqa-8gb h200-short       two of them
   %(prog)s --tokenizer DIR --cases --gpus 2                        one card against two, 512-token rows
   %(prog)s --tokenizer DIR --tiny --steps 2                        does it run at all, on a CPU
@@ -35,7 +35,9 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a tokenizer with a chat template")
     parser.add_argument("--model", type=Path, default=Path(tempfile.gettempdir()) / "askback-random-7b", help="where the random model is kept")
     parser.add_argument("--cases", nargs="*", default=[case.name for case in CASES], help="cases to run (default all)")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of each training (default 5)")
+    parser.add_argument(
+        "--steps", type=int, default=20, help="timed steps of each training (default 20: some of them record the passes of a new length)"
+    )
     parser.add_argument("--gpus", type=int, default=1, help="compare one card with so many (default 1: not compared)")
     parser.add_argument("--fsdp", action="store_true", help="with --gpus: shard the model too")
     parser.add_argument("--tiny", action="store_true", help="a model of 3 million parameters, without claims")

@@ -68,7 +68,7 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     clock, begun = Clock(), time.perf_counter()
     with tempfile.TemporaryDirectory() as output:
         trainer = build_trainer(request, base, lora_config(recipe), tokenizer.wrapped, rows, [clock], Path(output), on_gpu())
-        plan = fit(trainer, recipe, None, task["cap_gb"])
+        plan = fit(trainer, recipe, None, task["cap_gb"], os.environ.get("ASKBACK_REPLAY") != "0")
         fitted = time.perf_counter() - begun
         trainer.args.max_steps, trainer.args.save_strategy = WARMING + task["steps"], "no"
         trainer.train()

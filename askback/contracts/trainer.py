@@ -135,6 +135,8 @@ class FitPlan(Record):
     """Speed of the probe's pass over rows of mean length."""
     reason: str
     """One line for people."""
+    replayed: bool = False
+    """Whether the decoder layers' passes are recorded once and replayed by the card, without the host."""
 
 
 class Job(Record):

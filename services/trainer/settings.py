@@ -41,12 +41,15 @@ class Settings:
     job_store: StoreKind = StoreKind.FOLDER
     queue_prefix: str = "askback:"
     """Before every key in Redis, the queue's too, so that several installations can share one."""
+    replay: bool = True
+    """Whether a fitted training on a GPU may record its passes and replay them."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """RUNS_DIR, JOBS_DIR, ASKBACK_HOME, BASE_MODEL, REDIS_URL, JOB_STORE, QUEUE_PREFIX, GPU_LOCK, GPU_MEMORY_GB, STUDENT_URL, ASKBACK_API_KEY.
+        """RUNS_DIR, JOBS_DIR, ASKBACK_HOME, BASE_MODEL, REDIS_URL, JOB_STORE, QUEUE_PREFIX, GPU_LOCK, GPU_MEMORY_GB, STUDENT_URL, ASKBACK_API_KEY,
+        ASKBACK_REPLAY.
 
-        Each has a default; raises InvalidInput for a JOB_STORE, QUEUE_PREFIX or GPU_MEMORY_GB that cannot be.
+        Each has a default; raises InvalidInput for a JOB_STORE, QUEUE_PREFIX, GPU_MEMORY_GB or ASKBACK_REPLAY that cannot be.
         """
         home = Path(environment.get("ASKBACK_HOME") or "var")
         jobs = Path(environment.get("JOBS_DIR") or home / "jobs")
@@ -64,6 +67,7 @@ class Settings:
             runs_url=runs if at_url else "",
             job_store=_store_kind(environment.get("JOB_STORE") or "folder"),
             queue_prefix=_prefix(environment.get("QUEUE_PREFIX") or "askback:"),
+            replay=_switch("ASKBACK_REPLAY", environment.get("ASKBACK_REPLAY") or "1"),
         )
 
 
@@ -72,6 +76,12 @@ def _store_kind(text: str) -> StoreKind:
         return StoreKind(text)
     except ValueError:
         raise InvalidInput(f"JOB_STORE: {text!r} is unknown; use {' or '.join(StoreKind)}") from None
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in ("0", "1"):
+        raise InvalidInput(f"{name}: {text!r} must be 0 or 1")
+    return text == "1"
 
 
 def _positive(name: str, text: str) -> float | None:

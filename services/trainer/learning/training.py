@@ -79,7 +79,7 @@ def _trained(
     trainer = build_trainer(job.request, model, fresh, tokenizer.wrapped, rows, [StepReport(progress)], folder, on_gpu())
     log.info("rows: %s", check_trained_rows(trainer, rows, tokenizer, job.request.method, signal))
     checkpoint = last_checkpoint(folder)
-    progress.fitted(fit(trainer, recipe, job.fit if checkpoint else None, settings.gpu_memory_gb))
+    progress.fitted(fit(trainer, recipe, job.fit if checkpoint else None, settings.gpu_memory_gb, settings.replay))
     begun = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     facts = {

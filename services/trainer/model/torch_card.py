@@ -41,6 +41,12 @@ def card_bytes(most_gb: float | None) -> float:
     return there if most_gb is None else min(there, most_gb * 1e9)
 
 
+def outside_bytes() -> float:
+    """Bytes of the card that are taken outside of this process's own count: by its driver, and by others."""
+    free, whole = torch.cuda.mem_get_info()
+    return float(whole - free - torch.cuda.memory_reserved())
+
+
 def on_every_card(value: T) -> T:
     """The first card's `value`, on each of the cards that train together."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

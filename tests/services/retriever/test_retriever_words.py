@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import bm25s
@@ -69,3 +71,15 @@ def test_a_cut_spill_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.npz").write_bytes((tmp_path / "0.npz").read_bytes()[:500])
     with pytest.raises(Conflict, match=r"0\.npz cannot be read; remove .* and build again"):
         merge([tmp_path / "0.npz"], tmp_path / "bm25", lambda done, total: None)
+
+
+def test_no_card_is_taken_where_jax_is_installed(tmp_path: Path) -> None:
+    """bm25s imports JAX where it finds it, which sets itself up on the GPU unless it is told otherwise."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").touch()
+    (tmp_path / "jax" / "lax.py").write_text(
+        "import os\n\nprint('platforms', os.environ.get('JAX_PLATFORMS'))\n\ndef top_k(scores, k): return None\n"
+    )
+    program = f"import sys; sys.path.append({str(tmp_path)!r}); import services.retriever.words.bm25s_index"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "platforms cpu\n"

@@ -36,6 +36,7 @@ def test_runs_behind_a_url_and_jobs_in_redis_are_set_by_name() -> None:
     ("name", "value", "complaint"),
     [
         ("JOB_STORE", "postgres", "JOB_STORE: 'postgres' is unknown; use folder or redis"),
+        ("ASKBACK_REPLAY", "no", "ASKBACK_REPLAY: 'no' must be 0 or 1"),
         ("QUEUE_PREFIX", "a b", "QUEUE_PREFIX: 'a b' must be"),
         ("GPU_MEMORY_GB", "all", "GPU_MEMORY_GB: 'all' must be a number above 0"),
         ("RUNS_DIR", "nope://bucket", "RUNS_DIR: nope:// cannot be used"),

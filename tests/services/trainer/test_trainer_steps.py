@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from trainer_recorder import EagerRecorder
 from trainer_rows import dpo_row, sft_row
 from trainer_stack import make_tiny_model
 from transformers import TrainerCallback
@@ -11,9 +12,10 @@ from transformers import TrainerCallback
 from askback.contracts.trainer import Method, Recipe, TrainRequest
 from services.trainer.learning.checkpoints import last_checkpoint
 from services.trainer.learning.fitting import fit
-from services.trainer.learning.trl_trainers import as_written, build_trainer, regroup
+from services.trainer.learning.trl_trainers import as_written, build_trainer, pad_lengths, regroup, row_lengths
 from services.trainer.model.fused import RECOMPUTE_LAYER, embed_on_host
 from services.trainer.model.peft_adapter import lora_config
+from services.trainer.model.replayed import replay_layers
 from services.trainer.model.transformers_model import HubTokenizer, load_base
 from services.trainer.rows.dataset import read_dataset
 
@@ -99,6 +101,43 @@ def test_a_layer_that_saves_memory_is_computed_twice_a_pass(base, tmp_path):
     layers[0].self_attn.register_forward_pre_hook(lambda *_: calls.append(1))
     saving.train()
     assert len(calls) == 2 * saving.state.global_step
+
+
+@pytest.mark.parametrize("method", Method)
+def test_padded_passes_change_no_loss(base, tmp_path, method):
+    plain = trainer(base, tmp_path / "plain", method)
+    plain.train()
+    padded = trainer(base, tmp_path / "padded", method)
+    longest = max(row_lengths(padded.train_dataset))
+    assert pad_lengths(padded) == -(-longest // 8) * 8
+    shapes = {batch["input_ids"].shape[1] for batch in padded.get_train_dataloader()}
+    assert all(tokens % 8 == 0 and tokens <= pad_lengths(padded) for tokens in shapes)
+    padded.train()
+    assert losses(padded) == pytest.approx(losses(plain), rel=ROUNDING)
+
+
+@pytest.mark.parametrize("method", Method)
+def test_replayed_passes_change_no_loss_nor_do_interruptions(base, tmp_path, method):
+    def replayed(folder):
+        built = trainer(base, tmp_path / folder, method, passes=(2, 2))
+        pad_lengths(built)
+        layers, recorder = built.model.get_base_model().model.layers, EagerRecorder()
+        assert replay_layers(built.model, layers, recorder, lambda: 0, longest=64, device="cpu")
+        return built, recorder
+
+    plain = trainer(base, tmp_path / "plain", method, passes=(2, 2))
+    plain.train()
+    whole, recorder = replayed("whole")
+    whole.train()
+    assert losses(whole) == pytest.approx(losses(plain), rel=ROUNDING)
+    assert sum(recorder.replays) >= 18 - 1  # all passes but the first
+    cut, _ = replayed("cut")
+    cut.add_callback(StopAfter(3))
+    cut.train()
+    resumed, recorder = replayed("cut")
+    resumed.train(resume_from_checkpoint=str(last_checkpoint(tmp_path / "cut")))
+    assert losses(resumed) == pytest.approx(losses(whole), rel=1e-5)
+    assert sum(recorder.replays) > 0
 
 
 def test_every_module_is_in_training_mode(base, tmp_path):

@@ -17,11 +17,13 @@ class LayerSavings:
         self._random = random
         fused = {id(mlp) for mlp in mlps}
         self._model = model
-        self._layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
-        self._mlps = [next((part for part in layer.modules() if id(part) in fused), None) for layer in self._layers]
-        self.ladder = Ladder(len(self._layers), has_mlp=bool(self._layers) and None not in self._mlps)
+        self.layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+        self._mlps = [next((part for part in layer.modules() if id(part) in fused), None) for layer in self.layers]
+        self.ladder = Ladder(len(self.layers), has_mlp=bool(self.layers) and None not in self._mlps)
+        self.rung = 0
+        """On which they save now."""
         if not random:
-            recompute_layers(self._layers)
+            recompute_layers(self.layers)
 
     def apply(self, rung: int) -> None:
         """Save as on `rung` of the ladder from the next pass on."""
@@ -29,10 +31,11 @@ class LayerSavings:
         if self._random and Saving.LAYER in savings:
             # Reentrant checkpoints would need inputs that ask for gradients, which a frozen embedding does not give.
             self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        for layer, mlp, saving in zip(self._layers, self._mlps, savings, strict=True):
+        for layer, mlp, saving in zip(self.layers, self._mlps, savings, strict=True):
             setattr(layer, "gradient_checkpointing" if self._random else RECOMPUTE_LAYER, saving is Saving.LAYER)
             if mlp is not None:
                 setattr(mlp, RECOMPUTE, saving is Saving.MLP)
+        self.rung = rung
 
     def apply_counts(self, counts: dict[str, int]) -> None:
         """Save as `Ladder.counts` told of a rung."""

@@ -37,7 +37,7 @@ class FusedLora(torch.autograd.Function):  # type: ignore[misc]
 
 def fuse_layers(model: Any) -> int:
     """Let every LoRA layer of `model` on a linear layer compute by `FusedLora` where its settings allow; returns how many were changed."""
-    layers = [module for module in model.modules() if isinstance(module, LoraLayer) and isinstance(module.get_base_layer(), torch.nn.Linear)]
+    layers = [layer for layer in lora_layers(model) if isinstance(layer.get_base_layer(), torch.nn.Linear)]
     for layer in layers:
         layer.forward = MethodType(_fused(type(layer).forward), layer)
     plain = [layer for layer in layers if operands(layer)]
@@ -45,6 +45,11 @@ def fuse_layers(model: Any) -> int:
     for layer in plain:
         setattr(layer, _FROZEN, {name: _frozen(layer, name) for name in layer.lora_A})
     return len(layers)
+
+
+def lora_layers(module: Any) -> list[Any]:
+    """The LoRA layers of `module`, on whatever layer they sit."""
+    return [part for part in module.modules() if isinstance(part, LoraLayer)]
 
 
 def _compute_dtype(layers: Sequence[Any]) -> torch.dtype:
