@@ -40,7 +40,7 @@ the vectors and the index, so that a second run is shorter. The last line is JSO
 """
 _ROOT = Path(__file__).parents[1]
 _REAL, _SAMPLE = _ROOT.parent / "shared" / "data" / "hotpotqa" / "train_distractor.json", _ROOT / "data" / "sample" / "hotpotqa" / "train.json"
-_QUERIES, _SLOW_QUERIES, _ROUNDS, _SEED = 1000, 50, 5, 0
+_TUNING, _QUERIES, _SLOW_QUERIES, _ROUNDS, _SEED = 4000, 1000, 50, 5, 0
 _LOWER = 0.95
 
 
@@ -65,8 +65,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     say(f"real {real}\ndrawn {drawn}, question's cosine {model.asked:.3f}")
     shards = write(model, size, folder, _SEED)
     rows = Shards(shards)
-    np.save(folder / "questions.npy", _questions(rows, model, _SEED + 1))
-    asked = with_exact(_questions(rows, model, _SEED + 2), rows, AT, 65_536, lambda done, total: None)
+    np.save(folder / "questions.npy", _questions(rows, model, _TUNING, _SEED + 1))
+    asked = with_exact(_questions(rows, model, _QUERIES, _SEED + 2), rows, AT, 65_536, lambda done, total: None)
     common = {
         "corpus": arguments.corpus.name,
         "size": size,
@@ -84,8 +84,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return beside_peers(found, facts, {"ours": build_s, **built}, built_gb, common)
 
 
-def _questions(rows: Shards, model: Model, seed: int) -> Any:
-    return model.questions(rows.rows(sample(rows.count, _QUERIES, seed)), seed)
+def _questions(rows: Shards, model: Model, count: int, seed: int) -> Any:
+    return model.questions(rows.rows(sample(rows.count, count, seed)), seed)
 
 
 def _build(shards: list[Path], out: Path, questions: Path, layout: Layout) -> tuple[VectorFacts, float, float]:
