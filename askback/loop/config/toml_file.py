@@ -39,6 +39,7 @@ def overridden(
     keep_wrong: bool | None = None,
     hint: bool | None = None,
     sampling: str | None = None,
+    previous: str | None = None,
 ) -> RunConfig:
     """The configuration with what is not None in place of its own; `limit` is the most rows of each split.
 
@@ -50,6 +51,8 @@ def overridden(
     for (section, field), value in wanted.items():
         if value is not None:
             raw[section][field] = value
+    if previous is not None:
+        raw["previous"] = previous
     if limit is not None:
         raw["data"] |= {split: min(raw["data"][split], limit) for split in ("train", "dev")}
     return parse_config(raw, "the command line's options")
