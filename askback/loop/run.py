@@ -91,11 +91,11 @@ class Run:
         await prepare_teacher(self.config, [*samples, *self._samples("dev")], self.services.teacher)
         task = task_named(self.config.task)
         adapter = await load_previous(self.config, self.store, self.services.student)
+        student = previous_student(self.config, self.store)
         versions = versions_of(task, self.config.harvest.hint)
         rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors, versions)
         with self.reporter.bar("harvest", len(rows)) as bar, self.store.appender(file) as kept:
             await harvest(self.config.harvest, task, rows, self.services, kept.append, bar, self.store.run_id, adapter)
-        student = previous_student(self.config, self.store)
         counts = counts_of(rows) | {"prompts": versions} | ({"previous": student.model_dump()} if student else {})
         self.reporter.say(f"  {counts['done']} of {counts['rows']} rows harvested, {counts['failed']} failed, ${counts['cost_usd']:.4f}")
         if not counts["done"]:
