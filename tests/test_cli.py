@@ -64,6 +64,13 @@ def test_a_bad_run_id(tmp_path: Path) -> None:
     assert_mistake(askback(tmp_path, "run", str(ROOT / "configs" / "demo.toml"), "--id", "../up"), "--id: '../up'")
 
 
+def test_an_earlier_run_that_is_not_there_is_named_before_any_service_starts(tmp_path: Path) -> None:
+    data = str(ROOT / "data" / "sample" / "strategyqa")
+    done = askback(tmp_path, "harvest", str(ROOT / "configs" / "demo.toml"), "--data", data, "--id", "x", "--previous", "nowhere")
+    assert_mistake(done, "previous: no run 'nowhere' in runs")
+    assert "starting services" not in done.stderr
+
+
 def test_a_taken_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 18903)):
         done = askback(tmp_path, "up", BASE_MODEL=model_folder(tmp_path))

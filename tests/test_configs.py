@@ -31,6 +31,13 @@ def test_local_data_of_a_config_exists(path: Path) -> None:
     assert all((root / name).is_file() for name in [*data.recordings, *([data.corpus] if data.corpus else [])])
 
 
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
+def test_a_config_extends_one_of_its_own_folder(path: Path) -> None:
+    """Kubernetes and the images have `configs/` as one folder, without its surroundings."""
+    base = tomllib.loads(path.read_text()).get("extends")
+    assert base is None or base in {run.name for run in RUNS}
+
+
 @pytest.mark.parametrize(
     ("name", "rows", "tokens", "four_bit", "fit"),
     [

@@ -13,5 +13,6 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most this 
 KeepWrong = Annotated[bool | None, typer.Option("--keep-wrong", help="Keep rows whose teacher disagrees with the gold answer.")]
 Hint = Annotated[bool | None, typer.Option("--hint", help="Ask the teacher again, with the gold answer, where it disagrees with it.")]
 Sampled = Annotated[str | None, typer.Option("--sampling", help="stratified, or uncertainty: the rows that the student is least sure of.")]
+Previous = Annotated[str | None, typer.Option("--previous", help="Id of an earlier run: the student that it promoted drafts and asks.")]
 _RETRY = "Try the harvest's failed rows again, or where none failed the failed predictions, and redo what follows."
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help=_RETRY)]

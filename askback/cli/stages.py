@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from askback.cli.folders import RUNS
-from askback.cli.options import ConfigFile, Data, Hint, KeepWrong, Limit, RetryErrors, RunId, Sampled, Teacher
+from askback.cli.options import ConfigFile, Data, Hint, KeepWrong, Limit, Previous, RetryErrors, RunId, Sampled, Teacher
 from askback.cli.services import stack_if_needed, with_services
 from askback.cli.tracks_group import TracksGroup, push_tracks
 from askback.contracts.errors import InvalidInput, ServiceError
 from askback.loop.config import RunConfig, load_config, overridden
 from askback.loop.preflight import preflight
+from askback.loop.previous import previous_student
 from askback.loop.progress import Reporter
 from askback.loop.run import Run
 from askback.loop.store import RunStore
@@ -38,9 +39,11 @@ def _command_until(last: str) -> Callable[..., None]:
         sampling: Sampled = None,
         hint: Hint = None,
         keep_wrong: KeepWrong = None,
+        previous: Previous = None,
         retry_errors: RetryErrors = False,
     ) -> None:
-        resolved = overridden(load_config(config), data, teacher, limit, keep_wrong=keep_wrong, hint=hint, sampling=sampling)
+        told = load_config(config)
+        resolved = overridden(told, data, teacher, limit, keep_wrong=keep_wrong, hint=hint, sampling=sampling, previous=previous)
         run_id = run_id or f"{resolved.name}-{datetime.now():%Y%m%d-%H%M%S}"
         _run(resolved, run_id, last, retry_errors=retry_errors)
 
@@ -64,6 +67,7 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, 
     store = RunStore(RUNS, run_id)
     if not store.manifest("sample"):
         preflight(config)
+        previous_student(config, store)
     reporter.say(f"run {run_id} in {store.folder}/")
     try:
         with stack_if_needed(reporter):

@@ -8,6 +8,8 @@ from askback.contracts.records import Draft, Exchange, Passage, Record, Usage
 
 BASE = "base"
 """Name of the untrained student wherever an adapter is named."""
+PREVIOUS = "previous"
+"""Name of the student that an earlier run promoted, wherever a run's adapter is named."""
 STUDENT = "student"
 """Name of the promoted adapter wherever a model is named."""
 

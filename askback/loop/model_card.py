@@ -26,6 +26,8 @@ class CardFacts:
     """`tracks/data_card.json`; empty without one."""
     scores: Sequence[ConditionScore] = field(default_factory=list)
     """What was measured with this adapter."""
+    previous: Mapping[str, Any] = field(default_factory=dict)
+    """The run's `previous.json`; empty without one."""
 
 
 def markdown(facts: CardFacts) -> str:
@@ -63,6 +65,8 @@ def _data(facts: CardFacts) -> list[str]:
     licence = facts.data["licence"]
     teachers = ", ".join(f"{name} ({count})" for name, count in facts.data["teacher"].items()) or "none"
     lines.append(f"Rows made from `{facts.data['dataset']}`; harvested answers by teacher: {teachers}.")
+    if facts.previous:
+        lines.append(f"Drafts and questions are those of the student `{facts.previous['adapter']}` of the earlier run `{facts.previous['run']}`.")
     return [*lines, f"Licence of the dataset: {licence['dataset']}; {licence['answers']}.", _TERMS]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from askback.contracts.evaluator import Scores
 from askback.contracts.measures import Comparison
 from askback.contracts.records import Record
-from askback.contracts.student import BASE
+from askback.contracts.student import BASE, PREVIOUS
 from askback.loop.config import PromoteConfig
 
 
@@ -17,22 +17,26 @@ class Promotion(Record):
     """The decision and its reason."""
 
     adapter: str
-    """Promoted adapter, or `base`."""
+    """Promoted adapter, `base`, or `previous` where the student of the earlier run stays."""
     condition: str
     """What was compared; of several seeds the name of their pool."""
     reason: str
 
 
 def decide(config: PromoteConfig, scores: Scores) -> Promotion:
-    """The adapter whose condition, or pool of seeds, has the largest significant gain over the baseline, else `base`."""
+    """The adapter whose condition, or pool of seeds, has the largest significant gain over the baseline.
+
+    Without one it is `base`, or `previous` where the baseline is a condition of the earlier run's student.
+    """
     adapters, baseline = _adapters(scores), config.baseline
     if baseline not in adapters:
         return Promotion(adapter=BASE, condition="", reason=_unmeasured(baseline, scores))
+    standing = PREVIOUS if adapters[baseline] == PREVIOUS else BASE
     pairs = [pair for pair in (*scores.comparisons, *scores.pooled_comparisons) if {pair.a, pair.b} <= adapters.keys()]
     gains = [_from_baseline(pair, baseline) for pair in pairs if baseline in (pair.a, pair.b)]
-    better = [gain for gain in gains if gain.low > 0 and gain.p_adjusted < config.alpha and adapters[gain.b] != BASE]
+    better = [gain for gain in gains if gain.low > 0 and gain.p_adjusted < config.alpha and adapters[gain.b] not in (BASE, standing)]
     if not better:
-        return Promotion(adapter=BASE, condition=baseline, reason=f"no adapter is shown to be better than {baseline} at n = {scores.n}")
+        return Promotion(adapter=standing, condition=baseline, reason=f"no adapter is shown to be better than {baseline} at n = {scores.n}")
     best = max(better, key=lambda gain: gain.difference)
     return Promotion(adapter=adapters[best.b], condition=best.b, reason=_reason(best, baseline, adapters, scores))
 

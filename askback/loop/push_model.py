@@ -17,6 +17,7 @@ from askback.contracts.evaluator import Scores
 from askback.contracts.measures import ConditionScore
 from askback.loop.huggingface_hub_push import connect
 from askback.loop.model_card import CardFacts, markdown
+from askback.loop.previous import FILE as PREVIOUS_STUDENT
 from askback.loop.push import Hub, check_target
 from askback.loop.store import RunStore
 
@@ -48,7 +49,8 @@ def push_model(
     training = _read(store.path("adapters", adapter) / "training.json", f"adapter {adapter!r}: no finished one in run {store.run_id}; train it first")
     files = _whole_files(source, adapter) if merged else _adapter_files(source, training)
     name = _hub_name(base_model, str(training["base_model"]))
-    card = CardFacts(adapter, name, merged, training, _read(store.path("tracks", "data_card.json")), _scores(store, adapter))
+    data, earlier = _read(store.path("tracks", "data_card.json")), _read(store.path(PREVIOUS_STUDENT))
+    card = CardFacts(adapter, name, merged, training, data, _scores(store, adapter), earlier)
     with tempfile.TemporaryDirectory(prefix=".push-", dir=store.path("adapters")) as made:
         staged = Path(made)
         for file in files:

@@ -1,18 +1,19 @@
 """The whole loop, top to bottom. A stage whose manifest exists is complete and is not done again."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from askback.contracts.errors import InvalidInput, UpstreamUnavailable
 from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
 from askback.contracts.records import HarvestRecord, Probe, Sample
-from askback.contracts.student import BASE, DefaultAdapterRequest
+from askback.contracts.student import BASE, PREVIOUS, DefaultAdapterRequest
 from askback.loop import data_card, promote, tracks, uncertainty
 from askback.loop.config import RunConfig, dump_toml, load_config
 from askback.loop.evaluate import evaluate, load_adapters
 from askback.loop.harvest import counts_of, harvest, rows_of, versions_of
 from askback.loop.passages import attach_passages
+from askback.loop.previous import load_previous, previous_student
 from askback.loop.progress import Reporter
 from askback.loop.recordings import prepare_teacher
 from askback.loop.sample import draw, draw_pool, least_certain
@@ -42,6 +43,8 @@ class Run:
     async def until(self, last: str) -> None:
         """Do every stage up to `last` that is not complete yet."""
         with self.store.locked():
+            if not self.store.manifest("promote"):
+                previous_student(self.config, self.store)
             self._keep_config()
             await self._check_base_model()
             self._reopen()
@@ -75,7 +78,8 @@ class Run:
             train_samples, dev = await attach_passages(config, task, [train_samples, dev], self.services.retriever, self.reporter)
         files, asked = ["samples/train.jsonl", "samples/dev.jsonl"], dict[str, object]()
         if by_uncertainty:
-            probes = await uncertainty.ask_all(config, task, train_samples, self.services.student, self.store, self.reporter)
+            adapter = await load_previous(config, self.store, self.services.student)
+            probes = await uncertainty.ask_all(config, task, train_samples, self.services.student, self.store, self.reporter, adapter)
             known = {probe.sample_id: probe.uncertainty for probe in probes if probe.uncertainty is not None}
             train_samples = least_certain(task, train_samples, config.data.train, config.seed, known)
             asked = {uncertainty.FILE: {"asked": len(probes), "failed": len(probes) - len(known)}}
@@ -86,11 +90,13 @@ class Run:
         samples, file = self._samples("train"), "harvest.jsonl"
         await prepare_teacher(self.config, [*samples, *self._samples("dev")], self.services.teacher)
         task = task_named(self.config.task)
+        adapter = await load_previous(self.config, self.store, self.services.student)
+        student = previous_student(self.config, self.store)
         versions = versions_of(task, self.config.harvest.hint)
         rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors, versions)
         with self.reporter.bar("harvest", len(rows)) as bar, self.store.appender(file) as kept:
-            await harvest(self.config.harvest, task, rows, self.services, kept.append, bar, self.store.run_id)
-        counts = counts_of(rows) | {"prompts": versions}
+            await harvest(self.config.harvest, task, rows, self.services, kept.append, bar, self.store.run_id, adapter)
+        counts = counts_of(rows) | {"prompts": versions} | ({"previous": student.model_dump()} if student else {})
         self.reporter.say(f"  {counts['done']} of {counts['rows']} rows harvested, {counts['failed']} failed, ${counts['cost_usd']:.4f}")
         if not counts["done"]:
             first = next(record.error for row in rows for record in row.records.values() if record.error)
@@ -118,7 +124,7 @@ class Run:
     async def _evaluate(self) -> tuple[list[str], dict[str, object]]:
         config = self.config.evaluate
         await prepare_teacher(self.config, self._samples("dev"), self.services.teacher)
-        names = await load_adapters(self.store, [adapter.name for adapter in self.config.adapters], self.services.student)
+        names = await self._served([adapter.name for adapter in self.config.adapters] + ([PREVIOUS] if self.config.previous else []))
         counts = await evaluate(self.config, self._samples("dev"), names, self.store, self.services.student, self.reporter, self.retry_errors)
         return [f"predictions/{condition.name}.jsonl" for condition in config.conditions], dict(counts)
 
@@ -135,8 +141,8 @@ class Run:
     async def _promote(self) -> tuple[list[str], dict[str, object]]:
         scores = Scores.model_validate_json(self.store.path("scores.json").read_text(encoding="utf-8"))
         decision = promote.decide(self.config.promote, scores)
-        names = await load_adapters(self.store, [decision.adapter] if decision.adapter != BASE else [], self.services.student)
-        if decision.adapter != BASE:
+        names = await self._served([decision.adapter])
+        if names[decision.adapter] != BASE:
             await self.services.student.promote(DefaultAdapterRequest(name=names[decision.adapter]))
         self.store.write_text("promotion.json", decision.model_dump_json(indent=1) + "\n")
         self.reporter.say(f"  {decision.reason}")
@@ -145,6 +151,12 @@ class Run:
     async def _report(self) -> tuple[list[str], dict[str, object]]:
         written = await self.services.evaluator.report(ReportRequest(run_id=self.store.run_id))
         return written.files, {"files": len(written.files)}
+
+    async def _served(self, adapters: Sequence[str]) -> dict[str, str]:
+        """The names under which the engine serves `adapters`, the run's own and the previous student, once they are loaded."""
+        student = self.services.student
+        names = await load_adapters(self.store, [name for name in adapters if name not in (BASE, PREVIOUS)], student)
+        return names | ({PREVIOUS: await load_previous(self.config, self.store, student)} if PREVIOUS in adapters else {})
 
     def _samples(self, split: str) -> list[Sample]:
         return self.store.read_records(f"samples/{split}.jsonl", Sample)

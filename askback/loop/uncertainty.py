@@ -26,8 +26,11 @@ _SEEDS = 2**31  # engines take no negative seeds
 _YES_NO = ("yes", "no")
 
 
-async def ask_all(config: RunConfig, task: Task, pool: Sequence[Sample], student: StudentClient, store: RunStore, reporter: Reporter) -> list[Probe]:
+async def ask_all(
+    config: RunConfig, task: Task, pool: Sequence[Sample], student: StudentClient, store: RunStore, reporter: Reporter, adapter: str = ""
+) -> list[Probe]:
     """What the student says to each of `pool`, in its order. Each probe is fsynced to `FILE`, and an answered one is not asked again.
+    `adapter` is the student's that is asked, empty for the promoted one.
 
     Raises UpstreamUnavailable when the student stays away, and InvalidInput when it answered no question at all.
     """
@@ -38,7 +41,7 @@ async def ask_all(config: RunConfig, task: Task, pool: Sequence[Sample], student
         bar.advance(len(pool) - len(left))
 
         async def ask(sample: Sample) -> None:
-            probe = await _guarded(config, task, sample, student)
+            probe = await _guarded(config, task, sample, student, adapter)
             await asyncio.wrap_future(kept.append(probe))
             done[sample.id] = probe
             bar.advance()
@@ -50,20 +53,20 @@ async def ask_all(config: RunConfig, task: Task, pool: Sequence[Sample], student
     return probes
 
 
-async def _guarded(config: RunConfig, task: Task, sample: Sample, student: StudentClient) -> Probe:
+async def _guarded(config: RunConfig, task: Task, sample: Sample, student: StudentClient, adapter: str) -> Probe:
     """The probe, or one with its error; a service that stays away or money that ends is not the row's fault and ends the stage."""
     ask = _p_yes if task.choices == _YES_NO else _disagreement
     try:
-        return await ask(config, task, sample, student)
+        return await ask(config, task, sample, student, adapter)
     except (UpstreamUnavailable, BudgetExceeded):
         raise
     except ServiceError as error:
         return Probe(sample_id=sample.id, error=f"{type(error).__name__}: {error}", prompt_version=task.prompt_version(AnswerMode.DIRECT))
 
 
-async def _p_yes(config: RunConfig, task: Task, sample: Sample, student: StudentClient) -> Probe:
+async def _p_yes(config: RunConfig, task: Task, sample: Sample, student: StudentClient, adapter: str) -> Probe:
     """One token: 1 where P(yes) is one half, 0 where it is 0 or 1."""
-    answer = await _answer(sample, student)
+    answer = await _answer(sample, student, adapter)
     if answer.p_yes is None:
         raise UpstreamRejected(f"the student's first token is neither yes nor no: {answer.text[:80]!r}")
     uncertainty = round(1 - 2 * abs(answer.p_yes - 0.5), 6)
@@ -71,9 +74,10 @@ async def _p_yes(config: RunConfig, task: Task, sample: Sample, student: Student
     return Probe(sample_id=sample.id, p_yes=answer.p_yes, uncertainty=uncertainty, model=answer.model, prompt_version=version)
 
 
-async def _disagreement(config: RunConfig, task: Task, sample: Sample, student: StudentClient) -> Probe:
+async def _disagreement(config: RunConfig, task: Task, sample: Sample, student: StudentClient, adapter: str) -> Probe:
     """Sampled answers one after the other: 1 - the share of the commonest; an answer that cannot be parsed is one of its own."""
-    sampled = [await _answer(sample, student, _TEMPERATURE, config.seed % _SEEDS + number) for number in range(config.data.samples)]
+    seeds = [config.seed % _SEEDS + number for number in range(config.data.samples)]
+    sampled = [await _answer(sample, student, adapter, _TEMPERATURE, seed) for seed in seeds]
     answers = [normalize_answer(one.answer or "") for one in sampled]
     commonest = Counter(answers).most_common(1)[0][1]
     uncertainty = round(1 - commonest / len(answers), 6)
@@ -81,12 +85,13 @@ async def _disagreement(config: RunConfig, task: Task, sample: Sample, student: 
     return Probe(sample_id=sample.id, answers=answers, uncertainty=uncertainty, model=sampled[0].model, prompt_version=version)
 
 
-async def _answer(sample: Sample, student: StudentClient, temperature: float = 0.0, seed: int | None = None) -> AnswerResponse:
+async def _answer(sample: Sample, student: StudentClient, adapter: str, temperature: float = 0.0, seed: int | None = None) -> AnswerResponse:
     request = AnswerRequest(
         task=sample.task,
         question=sample.question,
         question_id=sample.id,
         passages=sample.passages,
+        adapter=adapter,
         mode=AnswerMode.DIRECT,
         temperature=temperature,
         seed=seed,

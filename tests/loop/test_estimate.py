@@ -133,6 +133,17 @@ async def test_predictions_that_are_there_are_not_asked_again(data: Path, runs: 
     assert (found.items[1].whole.calls, found.items[1].left.calls, found.done) == (2, 1, 1)
 
 
+async def test_drafts_of_other_runs_are_another_students_where_an_earlier_one_drafts(data: Path, runs: Path) -> None:
+    write_harvest(runs, "old", drafted(1, "An old one?"), replied(1, "The answer is yes."))
+    store = RunStore(runs, "mine")
+    found = await made(config(data, previous="old"), runs, store)
+    assert found.drafts == {"gold sub-questions as stand-ins": 6}
+    assert found.replies == {"replies of earlier runs": 1, "gold annotations": 5}
+    write_harvest(runs, "mine", drafted(2, "My own?"))
+    found = await made(config(data, previous="old"), runs, store)
+    assert found.drafts == {"gold sub-questions as stand-ins": 5, "drafts of earlier runs": 1}
+
+
 async def test_drafts_at_hand_are_exact_for_the_base_model_alone(data: Path, runs: Path) -> None:
     write_harvest(runs, "other", drafted(11, "Why?"))
     found = await made(config(data, ["base.assisted.teacher", "dialogue.assisted.teacher"]), runs, in_cache={"q11"})

@@ -49,6 +49,32 @@ def test_only_a_shown_gain_promotes(comparisons: list[Comparison], adapter: str)
     assert decide(PromoteConfig(), scores).adapter == adapter
 
 
+@pytest.mark.parametrize(
+    ("comparisons", "adapter"),
+    [
+        ([comparison("previous.direct", "direct.direct", 0.1, 0.02, 0.18, 0.01)], "direct"),
+        ([comparison("base.direct", "direct.direct", 0.1, 0.02, 0.18, 0.01)], "previous"),
+        ([comparison("previous.direct", "base.direct", 0.1, 0.02, 0.18, 0.01)], "previous"),
+        ([comparison("previous.direct", "previous.assisted.teacher", 0.2, 0.1, 0.3, 0.001)], "previous"),
+    ],
+)
+def test_the_student_of_an_earlier_run_stays_until_it_is_beaten(comparisons: list[Comparison], adapter: str) -> None:
+    earlier = [condition("previous", "direct"), condition("previous", "assisted", "teacher")]
+    scores = Scores(task="strategyqa", n=100, majority=0.5, conditions=[*CONDITIONS, *earlier], comparisons=comparisons)
+    assert decide(PromoteConfig(baseline="previous.direct"), scores).adapter == adapter
+
+
+def test_the_student_of_an_earlier_run_may_beat_base() -> None:
+    scores = Scores(
+        task="strategyqa",
+        n=100,
+        majority=0.5,
+        conditions=[*CONDITIONS, condition("previous", "direct")],
+        comparisons=[comparison("base.direct", "previous.direct", 0.1, 0.02, 0.18, 0.01)],
+    )
+    assert decide(PromoteConfig(), scores).adapter == "previous"
+
+
 def test_the_reason_carries_the_numbers() -> None:
     gain = comparison("base.direct", "direct.direct", 0.1, 0.02, 0.18, 0.01)
     reason = decide(PromoteConfig(), Scores(task="strategyqa", n=100, majority=0.5, conditions=CONDITIONS, comparisons=[gain])).reason

@@ -127,6 +127,9 @@ def test_the_card_tells_the_datas_licence_and_what_was_measured(store: RunStore)
     assert "datasets:\n- ChilleD/StrategyQA\n" in card
     assert "Licence of the dataset: MIT; the teacher's answers stand under the terms of its provider." in card
     assert "harvested answers by teacher: replay (39)." in card
+    assert "earlier run" not in card
+    store.write_json("previous.json", {"run": "r0", "adapter": "direct", "sha256": "e" * 64})
+    assert "Drafts and questions are those of the student `direct` of the earlier run `r0`." in pushed(store).card
     assert "| direct | none | accuracy | 0.600 | 0.530 to 0.660 | 229 |" in card and "| 228 |" not in card
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from askback.contracts.student import BASE
+from askback.contracts.student import BASE, PREVIOUS
 from askback.contracts.trainer import Method, Recipe
 from askback.loop.config.mistake import mistake
 from askback.loop.config.sections import (
@@ -32,6 +32,8 @@ class RunConfig(Section):
     seed: int = 0
     base_model: str = ""
     """Name of the student's base model, checked against the engine's; empty accepts any."""
+    previous: str = Field(default="", pattern=r"^([\w-][\w.-]{0,127})?$")
+    """Id of the earlier run whose promoted student drafts and asks; empty leaves it to the student service, which has its own promoted one."""
     data: DataConfig = DataConfig()
     harvest: HarvestConfig = HarvestConfig()
     tracks: TracksConfig = TracksConfig()
@@ -61,7 +63,7 @@ class RunConfig(Section):
             raise ValueError(f"task: unknown task {self.task!r}; known tasks: {', '.join(TASKS)}")
         known, families = set[str](), {adapter.family for adapter in self.adapters}
         for adapter in self.adapters:
-            if adapter.name in known | families | {BASE} or adapter.family == BASE:
+            if adapter.name in known | families | {BASE, PREVIOUS} or adapter.family in (BASE, PREVIOUS):
                 raise ValueError(f"adapters: the name {adapter.name!r} is taken; give each adapter its own")
             if adapter.init and adapter.init not in known:
                 raise ValueError(f"adapters: {adapter.name!r} starts from {adapter.init!r}, which is not trained before it")
@@ -69,14 +71,22 @@ class RunConfig(Section):
                 raise ValueError(f"adapters: {adapter.name!r}: method dpo goes with track preference, method sft with the others")
             known.add(adapter.name)
             self._check_recipe(adapter)
+        self._check_previous()
         for condition in self.evaluate.conditions:
-            if condition.adapter not in known | {BASE}:
+            if condition.adapter not in known | {BASE, PREVIOUS}:
                 raise ValueError(f"evaluate.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")
         return self
 
     def recipe_of(self, adapter: AdapterConfig) -> Recipe:
         """The whole recipe of one adapter: the run's with the adapter's own fields over it."""
         return Recipe.model_validate(self.recipe.model_dump(exclude={"from_profile"}) | adapter.recipe)
+
+    def _check_previous(self) -> None:
+        names = {"evaluate.conditions": [condition.name for condition in self.evaluate.conditions], "promote.baseline": [self.promote.baseline]}
+        for field, named in names.items():
+            for name in named if not self.previous else ():
+                if name.partition(".")[0] == PREVIOUS:
+                    raise ValueError(f"{field}: {name} is of the student of an earlier run; name that run with `previous = RUN_ID` at the top")
 
     def _check_recipe(self, adapter: AdapterConfig) -> None:
         try:

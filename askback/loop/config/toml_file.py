@@ -2,30 +2,25 @@
 
 import json
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from askback.contracts.errors import InvalidInput
+from askback.loop.config.extends import read_extended
 from askback.loop.config.mistake import mistake
 from askback.loop.config.recipe_profiles import recipes_file, written_out
 from askback.loop.config.run_config import RunConfig
 
 
 def load_config(path: Path, recipes: Path | None = None) -> RunConfig:
-    """Read and check a run's TOML; raises InvalidInput with one line naming file and field.
+    """Read and check a run's TOML, with what it extends; raises InvalidInput with one line naming file and field.
 
     `recipes` holds the profiles that a recipe may name, by default RECIPES_CONFIG or configs/recipes.toml; it is read only then.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InvalidInput(f"{path}: no such file; `ls configs/` shows the configurations that ship with askback") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(f"{path}: not a readable TOML file: {error}") from error
-    return parse_config(written_out(raw, str(path), recipes or recipes_file(os.environ)), str(path))
+    file = read_extended(path)
+    return parse_config(written_out(file.raw, file.place, recipes or recipes_file(os.environ)), file.place)
 
 
 def parse_config(raw: dict[str, Any], place: str) -> RunConfig:
@@ -44,6 +39,7 @@ def overridden(
     keep_wrong: bool | None = None,
     hint: bool | None = None,
     sampling: str | None = None,
+    previous: str | None = None,
 ) -> RunConfig:
     """The configuration with what is not None in place of its own; `limit` is the most rows of each split.
 
@@ -55,6 +51,8 @@ def overridden(
     for (section, field), value in wanted.items():
         if value is not None:
             raw[section][field] = value
+    if previous is not None:
+        raw["previous"] = previous
     if limit is not None:
         raw["data"] |= {split: min(raw["data"][split], limit) for split in ("train", "dev")}
     return parse_config(raw, "the command line's options")

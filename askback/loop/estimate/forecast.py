@@ -69,7 +69,7 @@ async def estimate(
     task = task_named(config.task)
     who = await answerer(teacher, config.harvest.teacher)
     train, dev, notes = samples_of(config, store)
-    questions = _questions(config, task, train, dev, runs, who)
+    questions = _questions(config, task, train, dev, runs, who, store)
     bought = who.kind == "openai"
     other = price_as or ("" if bought else questions.recorded_model)
     counter = counter_for(who.model if bought else other, student_counter)
@@ -90,11 +90,15 @@ async def estimate(
     return bill.model_copy(update=told | questions.facts())
 
 
-def _questions(config: RunConfig, task: Task, train: Sequence[Sample], dev: Sequence[Sample], runs: Path, who: Backend) -> _Questions:
+def _questions(
+    config: RunConfig, task: Task, train: Sequence[Sample], dev: Sequence[Sample], runs: Path, who: Backend, store: RunStore | None
+) -> _Questions:
     wanted = {sample.id for sample in (*train, *dev)}
     recordings = [recording for recording in read_recordings(recording_files(config), wanted) if recording.sample_index == 0]
     models = Counter(recording.model for recording in recordings).most_common(1)
     drafts, replies = texts_of(harvests(runs), wanted, task.prompt_version("clarify"), who.name)
+    if config.previous:  # an earlier student drafts otherwise, so that only this run's own drafts are known word for word
+        drafts, _ = texts_of([store.path("harvest.jsonl")] if store else [], wanted, task.prompt_version("clarify"), who.name)
     known = Known(drafts, {recording.question_id: recording.completion for recording in recordings}, replies)
     return _Questions(
         train=expect(task, train, known, config.harvest.max_questions),

@@ -16,12 +16,14 @@ from askback.tasks import Task
 __all__ = ["Keep", "Row", "counts_of", "harvest", "rows_of", "traces_of", "versions_of"]
 
 
-async def harvest(config: HarvestConfig, task: Task, rows: Sequence[Row], services: Services, keep: Keep, bar: Bar, run_id: str) -> None:
-    """Bring every row to its end; a row that fails keeps its error.
+async def harvest(
+    config: HarvestConfig, task: Task, rows: Sequence[Row], services: Services, keep: Keep, bar: Bar, run_id: str, adapter: str = ""
+) -> None:
+    """Bring every row to its end; a row that fails keeps its error. `adapter` is the student's that drafts, empty for the promoted one.
 
     Raises UpstreamUnavailable when a service stays away and BudgetExceeded when the teacher's budget ends; a later call goes on.
     """
-    steps = Steps(config, task, services, keep, run_id)
+    steps = Steps(config, task, services, keep, run_id, adapter)
 
     async def carry(row: Row) -> None:
         await steps.carry(row)

@@ -130,11 +130,15 @@ def traces_of(rows: Iterable[Row]) -> list[Trace]:
 
 
 def counts_of(rows: Sequence[Row]) -> dict[str, object]:
-    """Where every row ended, for the manifest. `hints` counts the second tries, `hinted` those that are in use."""
+    """Where every row ended, for the manifest. `hints` counts the second tries, `hinted` those that are in use, and `drafts_right` says how
+    good the student was before it was taught."""
     errors = Counter(f"{stage}: {record.error.split(':')[0]}" for row in rows for stage, record in row.records.items() if record.error)
     backends = Counter(row.taught.backend for row in rows if HarvestStage.TEACHER in row.records and not row.failed)
     cost = spent([record for row in rows for record in row.records.values()])["total"].cost_usd
     done = sum(row.finished and not row.failed for row in rows)
     counts: dict[str, object] = {"rows": len(rows), "done": done, "failed": len(rows) - done, "errors": errors, "backends": backends}
     hints = {"hints": sum(HarvestStage.HINT in row.records for row in rows), "hinted": sum(row.hinted for row in rows)}
+    drafted = [row for row in rows if (record := row.records.get(HarvestStage.DRAFT)) is not None and record.draft is not None]
+    right = sum(task_named(row.sample.task).is_correct(row.draft.answer, row.sample) for row in drafted)
+    counts |= {"drafts": len(drafted), "drafts_right": right}
     return counts | hints | {"cost_usd": cost}

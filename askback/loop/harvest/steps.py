@@ -26,8 +26,9 @@ _SECOND_TRY = "1"
 class Steps:
     """The steps of a row; what a step makes is kept before the next one starts."""
 
-    def __init__(self, config: HarvestConfig, task: Task, services: Services, keep: Keep, run_id: str) -> None:
+    def __init__(self, config: HarvestConfig, task: Task, services: Services, keep: Keep, run_id: str, adapter: str = "") -> None:
         self._config, self._task, self._services, self._keep, self._run_id = config, task, services, keep, run_id
+        self._adapter = adapter
 
     async def carry(self, row: Row) -> None:
         """Do the steps that the row has no record of, up to the first that fails.
@@ -62,6 +63,7 @@ class Steps:
                 question=sample.question,
                 question_id=sample.id,
                 passages=sample.passages,
+                adapter=self._adapter,
                 max_questions=self._config.max_questions,
             )
         )
@@ -103,6 +105,7 @@ class Steps:
                 question=sample.question,
                 question_id=sample.id,
                 passages=sample.passages,
+                adapter=self._adapter,
                 mode=AnswerMode.REWRITE,
                 exchanges=pair(row.draft.questions, self._task.teacher_answers(row.reply.text)),
             )
