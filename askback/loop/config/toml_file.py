@@ -56,7 +56,7 @@ def overridden(
         if value is not None:
             raw[section][field] = value
     if limit is not None:
-        raw["data"] |= {split: min(raw["data"][split], limit) for split in ("train", "dev")}
+        raw["data"] |= {split: min(raw["data"][split], limit) for split in ("train", "dev", "held_out")}
     return parse_config(raw, "the command line's options")
 
 
