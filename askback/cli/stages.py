@@ -11,12 +11,12 @@ from askback.cli.options import ConfigFile, Data, Hint, KeepWrong, Limit, RetryE
 from askback.cli.services import stack_if_needed, with_services
 from askback.cli.tracks_group import TracksGroup, push_tracks
 from askback.contracts.errors import InvalidInput, ServiceError
-from askback.loop.choose import FILE, held_out_run
+from askback.loop.choose import FILE, check_id, held_out_run
 from askback.loop.config import RunConfig, load_config, overridden
 from askback.loop.preflight import preflight
 from askback.loop.progress import Reporter
 from askback.loop.run import Run
-from askback.loop.stages import stages_of
+from askback.loop.stages import stages_of, stages_until
 from askback.loop.store import RunStore
 
 _TEXTS = {
@@ -66,6 +66,8 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, 
     if not run_id.replace("-", "").replace("_", "").replace(".", "").isalnum() or run_id.startswith("."):
         raise InvalidInput(f"--id: {run_id!r} may have letters, digits, dots, dashes and underscores only")
     store = RunStore(RUNS, run_id)
+    check_id(run_id, config)
+    stages_until(last, config)
     if not store.manifest("sample"):
         preflight(config)
     reporter.say(f"run {run_id} in {store.folder}/")
