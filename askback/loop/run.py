@@ -9,7 +9,7 @@ from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
 from askback.contracts.records import HarvestRecord, Probe, Sample
 from askback.contracts.student import BASE, DefaultAdapterRequest
 from askback.loop import data_card, promote, seal, tracks, uncertainty
-from askback.loop.choose import FILE, HELD_OUT, Choosing, check_id, chosen, held_out_run
+from askback.loop.choose import HELD_OUT, Choosing, check_id, chosen, held_out_run
 from askback.loop.config import RunConfig, dump_toml, load_config
 from askback.loop.evaluate import evaluate, load_adapters
 from askback.loop.harvest import counts_of, harvest, rows_of, versions_of
@@ -164,9 +164,8 @@ class Run:
 
     def _decision(self) -> promote.Promotion:
         """What was chosen on the held-out rows, where the run has any, else by the scores on dev."""
-        if self.store.path(FILE).exists():
-            if self.config.evaluate.conditions:
-                seal.check_choice(self.store)
+        if self.config.data.held_out:
+            seal.check_choice(self.store)
             return chosen(self.config, self.store)
         return promote.decide(self.config.promote, Scores.model_validate_json(self.store.path("scores.json").read_text(encoding="utf-8")))
 

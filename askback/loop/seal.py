@@ -36,19 +36,24 @@ def read_dev(store: RunStore) -> dict[str, str]:
 
     Raises InvalidInput where there is no choice, or another one than dev was read with.
     """
-    path = store.path(FILE)
-    if not path.exists():
-        raise InvalidInput(f"run {store.run_id}: {FILE} is missing, and dev is read after the choice; `askback choose` makes it with a new --id")
-    now = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "choice_sha256": sha256(path.read_bytes()).hexdigest()}
     if sealed(store) and store.path(RECORD).exists():
-        return check_choice(store)
+        check_choice(store)
+        record: dict[str, str] = json.loads(store.path(RECORD).read_text(encoding="utf-8"))
+        return record
+    now = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "choice_sha256": _digest(store)}
     store.write_json(RECORD, now)
     return now
 
 
-def check_choice(store: RunStore) -> dict[str, str]:
-    """The record of the first reading; raises InvalidInput where `choice.json` is another one now."""
-    record: dict[str, str] = json.loads(store.path(RECORD).read_text(encoding="utf-8"))
-    if sha256(store.path(FILE).read_bytes()).hexdigest() != record["choice_sha256"]:
+def check_choice(store: RunStore) -> None:
+    """Raise InvalidInput where there is no choice, or another one than dev was read with."""
+    digest, record = _digest(store), store.path(RECORD)
+    if record.exists() and json.loads(record.read_text(encoding="utf-8"))["choice_sha256"] != digest:
         raise InvalidInput(f"run {store.run_id}: {FILE} was changed after dev was read with it; put it back, or give a new --id")
-    return record
+
+
+def _digest(store: RunStore) -> str:
+    try:
+        return sha256(store.path(FILE).read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise InvalidInput(f"run {store.run_id}: {FILE} is missing; put it back, or give a new --id, whose `askback choose` makes it") from error

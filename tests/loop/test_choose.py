@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from choosing_runs import CONDITIONS, RAW, TASK, choosing_run, knowing, rows
+from choosing_runs import CONDITIONS, DATA, RAW, TASK, choosing_run, knowing, rows
 from scripted_engine import ScriptedEngine
 
 from askback.contracts.client import StudentClient
 from askback.contracts.errors import BudgetExceeded, InvalidInput, UpstreamRejected
-from askback.contracts.records import Prediction
+from askback.contracts.records import Passage, Prediction
+from askback.contracts.retriever import IndexRequest
 from askback.contracts.student import AnswerRequest, AnswerResponse
 from askback.loop.choose import held_out_run
 from askback.loop.config import parse_config
@@ -218,6 +219,9 @@ async def test_dev_is_not_read_without_the_choice_nor_promoted_with_another(tmp_
     assert choice.read_text() != text
     with pytest.raises(InvalidInput, match=r"choice\.json was changed after dev was read"):
         await run.until("promote")
+    choice.unlink()
+    with pytest.raises(InvalidInput, match=r"run r1: choice\.json is missing; put it back"):
+        await run.until("promote")
 
 
 async def test_a_plain_run_has_no_choice_to_make(tmp_path: Path, services: Services) -> None:
@@ -235,3 +239,21 @@ async def test_the_held_out_part_is_no_run_to_continue(tmp_path: Path, services:
     long = Run(parse_config(RAW, "t"), RunStore(tmp_path / "runs", "r" * 120), services, Reporter())
     with pytest.raises(InvalidInput, match="at most 119 characters"):
         await long.until("sample")
+
+
+async def test_held_out_rows_read_retrieved_passages_too(tmp_path: Path, services: Services) -> None:
+    raw = {
+        "name": "h",
+        "task": "hotpotqa",
+        "data": {"path": str(DATA.parent / "hotpotqa"), "recordings": ["teacher.jsonl"], "index": "lakes", "train": 3, "dev": 4, "held_out": 3},
+        "harvest": {"retrieve": 1},
+        "adapters": [{"name": "direct", "track": "direct"}],
+        "evaluate": {"conditions": ["base.direct"]},
+    }
+    lake = Passage(id="l", title="Lake", sentences=["A lake is a lake."])
+    await services.retriever.index(IndexRequest(name="lakes", passages=[lake]))
+    run = Run(parse_config(raw, "h"), RunStore(tmp_path / "runs", "r1"), services, Reporter())
+    await run.until("sample")
+    assert {split: len(rows(run, split)) for split in ("train", "dev", "held_out")} == {"train": 3, "dev": 4, "held_out": 3}
+    assert all(sample.passages == [lake] for split in ("train", "dev", "held_out") for sample in rows(run, split))
+    assert len(ids([*rows(run, "train"), *rows(run, "dev"), *rows(run, "held_out")])) == 10
