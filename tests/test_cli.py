@@ -44,6 +44,12 @@ def test_a_bad_configuration(tmp_path: Path, old: str, new: str, message: str) -
     assert_mistake(askback(tmp_path, "run", "run.toml"), message.split(": ")[-1])
 
 
+def test_a_choice_without_held_out_rows(tmp_path: Path) -> None:
+    done = askback(tmp_path, "choose", str(ROOT / "configs" / "demo.toml"), "--data", str(ROOT / "data/sample/strategyqa"), "--id", "x")
+    assert_mistake(done, "data.held_out: 0 rows are held out")
+    assert "starting services" not in done.stderr
+
+
 def test_a_missing_configuration(tmp_path: Path) -> None:
     assert_mistake(askback(tmp_path, "run", "nowhere.toml"), "askback: nowhere.toml: no such file")
 
@@ -98,7 +104,7 @@ def test_services_that_are_not_there_are_our_failure_and_named(tmp_path: Path) -
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "harvest", "tracks", "train", "evaluate", "report", "estimate", "status", "view", "ask", "up"])
+@pytest.mark.parametrize("command", ["run", "harvest", "tracks", "train", "choose", "evaluate", "report", "estimate", "status", "view", "ask", "up"])
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     done = askback(tmp_path, command, "--help")
     assert done.returncode == 0

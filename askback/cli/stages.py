@@ -1,4 +1,4 @@
-"""Commands that bring a run up to a stage: `run` to its report, `harvest`, `tracks`, `train` and `evaluate` to theirs."""
+"""Commands that bring a run up to a stage: `run` to its report, `harvest`, `tracks`, `train`, `choose` and `evaluate` to theirs."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,11 +11,13 @@ from askback.cli.options import ConfigFile, Data, Hint, KeepWrong, Limit, Previo
 from askback.cli.services import stack_if_needed, with_services
 from askback.cli.tracks_group import TracksGroup, push_tracks
 from askback.contracts.errors import InvalidInput, ServiceError
+from askback.loop.choose import FILE, check_id, held_out_run
 from askback.loop.config import RunConfig, load_config, overridden
 from askback.loop.preflight import preflight
 from askback.loop.previous import previous_student
 from askback.loop.progress import Reporter
 from askback.loop.run import Run
+from askback.loop.stages import stages_of, stages_until
 from askback.loop.store import RunStore
 
 _TEXTS = {
@@ -25,6 +27,8 @@ _TEXTS = {
     "  askback harvest configs/strategyqa.toml --data DIR --sampling uncertainty --hint",
     "tracks": "Run up to the training corpora.\n\nExample:\n\n  askback tracks configs/demo.toml --id first",
     "train": "Run up to the trained adapters.\n\nExample:\n\n  askback train configs/demo.toml --id first",
+    "choose": "Run up to the choice on the held-out rows, before dev is read.\n\nExample:\n\n  askback choose CONFIG --id first\n\n"
+    "CONFIG needs data.held_out.",
     "evaluate": "Run up to the predictions.\n\nExample:\n\n  askback evaluate configs/demo.toml --id first",
 }
 
@@ -65,6 +69,8 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, 
     if not run_id.replace("-", "").replace("_", "").replace(".", "").isalnum() or run_id.startswith("."):
         raise InvalidInput(f"--id: {run_id!r} may have letters, digits, dots, dashes and underscores only")
     store = RunStore(RUNS, run_id)
+    check_id(run_id, config)
+    stages_until(last, config)
     if not store.manifest("sample"):
         preflight(config)
         previous_student(config, store)
@@ -75,13 +81,17 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, 
     except (KeyboardInterrupt, ServiceError, OSError):
         reporter.say(f"run {run_id} stopped; the same command with --id {run_id} continues it")
         raise
-    ends = {"report": f"report {store.path('report.html')}, slides {store.path('slides.pptx')}, everything in {store.folder}/"}
+    ends = {"choose": f"choice {store.path(FILE)}, measured in {held_out_run(store).folder}/"}
+    if "report" in stages_of(config):
+        ends["report"] = f"report {store.path('report.html')}, slides {store.path('slides.pptx')}, everything in {store.folder}/"
+    else:
+        ends["report"] = f"dev was not read; report {held_out_run(store).path('report.html')}, everything in {store.folder}/"
     typer.echo(f"done: {ends.get(last, f'{last} in {store.folder}/')}")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    for last in ("report", "harvest", "train", "evaluate"):
+    for last in ("report", "harvest", "train", "choose", "evaluate"):
         app.command(name="run" if last == "report" else last, help=_TEXTS[last])(_command_until(last))
     app.command()(report)
     tracks = typer.Typer(cls=TracksGroup, no_args_is_help=True, help=_TEXTS["tracks"])

@@ -41,18 +41,19 @@ async def evaluate(
     student: StudentClient,
     reporter: Reporter,
     retry_errors: bool = False,
+    payer: str = "",
 ) -> dict[str, dict[str, int]]:
     """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept, with `retry_errors` without those that failed.
     Returns counts by condition.
 
     `names` are the served names of the adapters. Mode `cot` is asked in the form of the run's track, and the run's own teacher
-    answers the student's questions.
+    answers the student's questions. `payer` is the run that pays for them, by default the one of `store`.
     """
     counts = {}
     for condition in config.evaluate.conditions:
         common = {"adapter": names[condition.adapter]}
         if condition.mode in ("assisted", "context"):
-            common |= {"run": store.run_id, "teacher": config.harvest.teacher, "index": config.data.index}
+            common |= {"run": payer or store.run_id, "teacher": config.harvest.teacher, "index": config.data.index}
         predict = partial(_predict, condition, config.tracks.cot, common, student)
         done = _kept(store, condition, retry_errors)
         counts[condition.name] = await _answer_all(config.evaluate, condition, samples, predict, store, reporter, done)

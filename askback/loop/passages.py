@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from askback.contracts.client import RetrieverClient
@@ -34,8 +35,8 @@ def corpus(config: RunConfig, samples: Sequence[Sample]) -> list[Passage]:
 
 async def attach_passages(
     config: RunConfig, task: Task, splits: Sequence[Sequence[Sample]], retriever: RetrieverClient, reporter: Reporter
-) -> tuple[list[Sample], list[Sample]]:
-    """(train, dev) with the `harvest.retrieve` best passages of each question in place of the dataset's own."""
+) -> list[list[Sample]]:
+    """`splits` with the `harvest.retrieve` best passages of each question in place of the dataset's own."""
     everything = [sample for split in splits for sample in split]
     if not config.data.index:
         await _index(task.name, corpus(config, everything), retriever, reporter)
@@ -46,7 +47,8 @@ async def attach_passages(
             pages = await _pages(config, task, [sample.question for sample in chunk], retriever)
             found += [sample.model_copy(update={"passages": best}) for sample, best in zip(chunk, pages, strict=True)]
             bar.advance(len(chunk))
-    return found[: len(splits[0])], found[len(splits[0]) :]
+    left = iter(found)
+    return [list(islice(left, len(split))) for split in splits]
 
 
 async def _index(name: str, passages: list[Passage], retriever: RetrieverClient, reporter: Reporter) -> None:

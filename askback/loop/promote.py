@@ -4,7 +4,7 @@ Trainings that differ in their seed alone are judged as one, by the pooled test,
 one that scored best on dev would choose by the very numbers that the promotion is reported with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from askback.contracts.evaluator import Scores
 from askback.contracts.measures import Comparison
@@ -34,9 +34,12 @@ def decide(config: PromoteConfig, scores: Scores) -> Promotion:
     standing = PREVIOUS if adapters[baseline] == PREVIOUS else BASE
     pairs = [pair for pair in (*scores.comparisons, *scores.pooled_comparisons) if {pair.a, pair.b} <= adapters.keys()]
     gains = [_from_baseline(pair, baseline) for pair in pairs if baseline in (pair.a, pair.b)]
-    better = [gain for gain in gains if gain.low > 0 and gain.p_adjusted < config.alpha and adapters[gain.b] not in (BASE, standing)]
+    allowed = _allowed(config.among, scores, adapters)
+    better = [gain for gain in gains if gain.low > 0 and gain.p_adjusted < config.alpha and gain.b in allowed]
+    better = [gain for gain in better if adapters[gain.b] not in (BASE, standing)]
     if not better:
-        return Promotion(adapter=standing, condition=baseline, reason=f"no adapter is shown to be better than {baseline} at n = {scores.n}")
+        who = f"none of {', '.join(config.among)}" if config.among else "no adapter"
+        return Promotion(adapter=standing, condition=baseline, reason=f"{who} is shown to be better than {baseline} at n = {scores.n}")
     best = max(better, key=lambda gain: gain.difference)
     return Promotion(adapter=adapters[best.b], condition=best.b, reason=_reason(best, baseline, adapters, scores))
 
@@ -53,20 +56,38 @@ def _adapters(scores: Scores) -> dict[str, str]:
     return found
 
 
+def _allowed(among: Sequence[str], scores: Scores, adapters: Mapping[str, str]) -> set[str]:
+    """The names of what may be promoted; a family of one seed may go by the name of its pool."""
+    pools = {score.condition.name: score.condition.pool for score in scores.conditions}
+    return {name for name in adapters if not among or name in among or pools.get(name) in among}
+
+
+def gain_of(condition: str, baseline: str, scores: Scores) -> str:
+    """What `condition` gains over `baseline` in `scores`, in words; that it was not measured where they were not compared."""
+    for pair in (*scores.comparisons, *scores.pooled_comparisons):
+        if {pair.a, pair.b} == {condition, baseline}:
+            return _told(_from_baseline(pair, baseline), baseline)
+    return f"{condition} was not measured beside {baseline}"
+
+
 def _unmeasured(baseline: str, scores: Scores) -> str:
     pool = next((pool.name for pool in scores.pooled if baseline in pool.conditions), None)
     return f"the baseline {baseline} is one of several seeds; name {pool}" if pool else f"the baseline {baseline} was not measured"
 
 
 def _reason(best: Comparison, baseline: str, adapters: Mapping[str, str], scores: Scores) -> str:
-    said = (
-        f"{best.b} gains {100 * best.difference:+.1f} points over {baseline}"
-        f" (95 % interval {100 * best.low:+.1f} to {100 * best.high:+.1f}, adjusted p = {best.p_adjusted:.3g}, n = {best.n})"
-    )
+    said = _told(best, baseline)
     pool = next((pool for pool in scores.pooled if pool.name == best.b), None)
     if pool is None:
         return said
     return f"{said}; of its {pool.seeds} seeds the lowest is promoted, {adapters[best.b]}, whatever each of them scored"
+
+
+def _told(gain: Comparison, baseline: str) -> str:
+    return (
+        f"{gain.b} gains {100 * gain.difference:+.1f} points over {baseline}"
+        f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, adjusted p = {gain.p_adjusted:.3g}, n = {gain.n})"
+    )
 
 
 def _from_baseline(comparison: Comparison, baseline: str) -> Comparison:

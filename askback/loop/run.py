@@ -8,23 +8,26 @@ from askback.contracts.errors import InvalidInput, UpstreamUnavailable
 from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
 from askback.contracts.records import HarvestRecord, Probe, Sample
 from askback.contracts.student import BASE, PREVIOUS, DefaultAdapterRequest
-from askback.loop import data_card, promote, tracks, uncertainty
-from askback.loop.config import RunConfig, dump_toml, load_config
+from askback.loop import data_card, promote, seal, tracks, uncertainty
+from askback.loop.choose import HELD_OUT, Choosing, check_id, chosen, held_out_run
+from askback.loop.config import RunConfig
+from askback.loop.continuing import keep_config, reopen
 from askback.loop.evaluate import evaluate, load_adapters
 from askback.loop.harvest import counts_of, harvest, rows_of, versions_of
 from askback.loop.passages import attach_passages
 from askback.loop.previous import load_previous, previous_student
 from askback.loop.progress import Reporter
 from askback.loop.recordings import prepare_teacher
-from askback.loop.sample import draw, draw_pool, least_certain
+from askback.loop.sample import draw, draw_pool, held_out, least_certain
 from askback.loop.score import score
 from askback.loop.services import Services
+from askback.loop.stages import STAGES, stages_until
 from askback.loop.store import RunStore
 from askback.loop.tokenizers_counter import counter_for
 from askback.loop.train import falls, train
 from askback.tasks import task_named
 
-STAGES = ("sample", "harvest", "tracks", "train", "evaluate", "score", "promote", "report")
+__all__ = ["STAGES", "Run"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,16 @@ class Run:
 
     async def until(self, last: str) -> None:
         """Do every stage up to `last` that is not complete yet."""
+        check_id(self.store.run_id, self.config)
+        stages = stages_until(last, self.config)
         with self.store.locked():
             if not self.store.manifest("promote"):
                 previous_student(self.config, self.store)
-            self._keep_config()
+            keep_config(self.config, self.store)
             await self._check_base_model()
-            self._reopen()
-            for name in STAGES[: STAGES.index(last) + 1]:
+            reopen(self.config, self.store, self.reporter, self.retry_errors, self.redo)
+            self._check_seal([name for name in stages if not self.store.manifest(name)])
+            for name in stages:
                 await self._stage(name)
 
     async def _stage(self, name: str) -> None:
@@ -60,6 +66,7 @@ class Run:
             "harvest": self._harvest,
             "tracks": self._tracks,
             "train": self._train,
+            "choose": self._choose,
             "evaluate": self._evaluate,
             "score": self._score,
             "promote": self._promote,
@@ -74,8 +81,12 @@ class Run:
         task, config = task_named(self.config.task), self.config
         by_uncertainty = config.data.sampling == "uncertainty"
         train_samples, dev = (draw_pool if by_uncertainty else draw)(task, config.data, config.seed)
+        kept = held_out(task, config.data, config.seed)
+        if kept:
+            held_out_run(self.store).reopen(["evaluate"])  # an earlier run of this id may have left predictions there
         if config.harvest.retrieve:
-            train_samples, dev = await attach_passages(config, task, [train_samples, dev], self.services.retriever, self.reporter)
+            splits = [train_samples, dev, kept]
+            train_samples, dev, kept = await attach_passages(config, task, splits, self.services.retriever, self.reporter)
         files, asked = ["samples/train.jsonl", "samples/dev.jsonl"], dict[str, object]()
         if by_uncertainty:
             adapter = await load_previous(config, self.store, self.services.student)
@@ -83,12 +94,13 @@ class Run:
             known = {probe.sample_id: probe.uncertainty for probe in probes if probe.uncertainty is not None}
             train_samples = least_certain(task, train_samples, config.data.train, config.seed, known)
             asked = {uncertainty.FILE: {"asked": len(probes), "failed": len(probes) - len(known)}}
-        counts = {name: self.store.write_records(name, samples) for name, samples in zip(files, (train_samples, dev), strict=True)}
-        return [*files, *asked], counts | asked
+        written = dict(zip(files, (train_samples, dev), strict=True)) | ({HELD_OUT: kept} if kept else {})
+        counts = {name: self.store.write_records(name, samples) for name, samples in written.items()}
+        return [*written, *asked], counts | asked
 
     async def _harvest(self) -> tuple[list[str], dict[str, object]]:
         samples, file = self._samples("train"), "harvest.jsonl"
-        await prepare_teacher(self.config, [*samples, *self._samples("dev")], self.services.teacher)
+        await prepare_teacher(self.config, [*samples, *self._tested()], self.services.teacher)
         task = task_named(self.config.task)
         adapter = await load_previous(self.config, self.store, self.services.student)
         student = previous_student(self.config, self.store)
@@ -105,7 +117,7 @@ class Run:
 
     async def _tracks(self) -> tuple[list[str], dict[str, object]]:
         records = self.store.read_records("harvest.jsonl", HarvestRecord)
-        corpus = tracks.make(self.config, self._samples("train"), self._samples("dev"), records, counter_for(await self._base_model_folder()))
+        corpus = tracks.make(self.config, self._samples("train"), self._tested(), records, counter_for(await self._base_model_folder()))
         files = tracks.write(self.store, corpus)
         sampled = uncertainty.facts(self.config.data, self._samples("train"), self.store.read_records(uncertainty.FILE, Probe))
         card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files), sampled)
@@ -121,12 +133,18 @@ class Run:
         files = [f"adapters/{job.request.name}/adapter_model.safetensors" for job in jobs]
         return files, {job.request.name: falls(job) for job in jobs}
 
+    async def _choose(self) -> tuple[list[str], dict[str, object]]:
+        await prepare_teacher(self.config, self._samples("held_out"), self.services.teacher)
+        names = await self._served(self._measured())
+        return await Choosing(self.config, self.store, self.services, self.reporter).choose(names, self.retry_errors)
+
     async def _evaluate(self) -> tuple[list[str], dict[str, object]]:
         config = self.config.evaluate
+        read: dict[str, object] = {"dev_read": seal.read_dev(self.store)} if self.config.data.held_out else {}
         await prepare_teacher(self.config, self._samples("dev"), self.services.teacher)
-        names = await self._served([adapter.name for adapter in self.config.adapters] + ([PREVIOUS] if self.config.previous else []))
+        names = await self._served(self._measured())
         counts = await evaluate(self.config, self._samples("dev"), names, self.store, self.services.student, self.reporter, self.retry_errors)
-        return [f"predictions/{condition.name}.jsonl" for condition in config.conditions], dict(counts)
+        return [f"predictions/{condition.name}.jsonl" for condition in config.conditions], dict(counts) | read
 
     async def _score(self) -> tuple[list[str], dict[str, object]]:
         request = ScoreRequest(run_id=self.store.run_id, task=self.config.task, seed=self.config.seed)
@@ -139,8 +157,7 @@ class Run:
         return ["scores.json"], {"conditions": len(scores.conditions), "comparisons": len(scores.comparisons)}
 
     async def _promote(self) -> tuple[list[str], dict[str, object]]:
-        scores = Scores.model_validate_json(self.store.path("scores.json").read_text(encoding="utf-8"))
-        decision = promote.decide(self.config.promote, scores)
+        decision = self._decision()
         names = await self._served([decision.adapter])
         if names[decision.adapter] != BASE:
             await self.services.student.promote(DefaultAdapterRequest(name=names[decision.adapter]))
@@ -152,48 +169,28 @@ class Run:
         written = await self.services.evaluator.report(ReportRequest(run_id=self.store.run_id))
         return written.files, {"files": len(written.files)}
 
+    def _measured(self) -> list[str]:
+        return [*(adapter.name for adapter in self.config.adapters), *([PREVIOUS] if self.config.previous else [])]
+
     async def _served(self, adapters: Sequence[str]) -> dict[str, str]:
         """The names under which the engine serves `adapters`, the run's own and the previous student, once they are loaded."""
         student = self.services.student
         names = await load_adapters(self.store, [name for name in adapters if name not in (BASE, PREVIOUS)], student)
         return names | ({PREVIOUS: await load_previous(self.config, self.store, student)} if PREVIOUS in adapters else {})
 
+    def _decision(self) -> promote.Promotion:
+        """What was chosen on the held-out rows, where the run has any, else by the scores on dev."""
+        if self.config.data.held_out:
+            seal.check_choice(self.store)
+            return chosen(self.config, self.store)
+        return promote.decide(self.config.promote, Scores.model_validate_json(self.store.path("scores.json").read_text(encoding="utf-8")))
+
+    def _tested(self) -> list[Sample]:
+        """The questions that the student is tested on, of dev and of the held-out rows."""
+        return [*self._samples("dev"), *self._samples("held_out")]
+
     def _samples(self, split: str) -> list[Sample]:
         return self.store.read_records(f"samples/{split}.jsonl", Sample)
-
-    def _keep_config(self) -> None:
-        """Write the resolved configuration into the run; a run is never continued with another one."""
-        path = self.store.path("config.toml")
-        if not path.exists():
-            self.store.write_text("config.toml", dump_toml(self.config))
-            return
-        kept = load_config(path).model_dump()
-        changed = [name for name, value in self.config.model_dump().items() if kept[name] != value]
-        if changed:
-            raise InvalidInput(f"run {self.store.run_id} was started with another `{changed[0]}`; give a new --id, or the configuration in {path}")
-
-    def _reopen(self) -> None:
-        """Count as not done what is asked for again, or was made with prompts that have changed since."""
-        edited = () if self.redo else self._edited()
-        if edited or not self.retry_errors:
-            self.store.reopen(self.redo or edited)
-            return
-        harvest = self.store.manifest("harvest")
-        if harvest and not harvest["counts"].get("errors", True):
-            self.store.reopen(STAGES[STAGES.index("evaluate") :], keep_predictions=True)
-        else:
-            self.store.reopen(STAGES[STAGES.index("harvest") :])
-
-    def _edited(self) -> tuple[str, ...]:
-        """The stages to do again since a prompt file that the harvest reads was edited; what did not read it is not asked again."""
-        manifest = self.store.manifest("harvest")
-        now = {str(stage): version for stage, version in versions_of(task_named(self.config.task), self.config.harvest.hint).items()}
-        then = manifest["counts"].get("prompts", now) if manifest else now
-        changed = [version for stage, version in now.items() if then.get(stage) != version]
-        if not changed:
-            return ()
-        self.reporter.say(f"edited since the harvest: {', '.join(changed)}; the steps that read it are done again")
-        return STAGES[STAGES.index("harvest") :]
 
     async def _base_model_folder(self) -> str:
         """Where the engine's base model lies; empty without an engine, since tracks are made from files alone."""

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Sample
 from askback.loop.config import DataConfig
 from askback.tasks import Task
@@ -64,16 +65,39 @@ def _counts(strata: Strata, size: int) -> dict[str, int]:
     return counts
 
 
+def held_out(task: Task, data: DataConfig, seed: int) -> list[Sample]:
+    """The rows of train that the run chooses by and never trains on; the same whatever the training rows are.
+
+    Raises InvalidInput where they would leave nothing to train on.
+    """
+    return _held_out(task, _load(task, data, seed)[0], data, seed) if data.held_out else []
+
+
 def draw(task: Task, data: DataConfig, seed: int) -> tuple[list[Sample], list[Sample]]:
     """(train, dev) of the configured sizes, from local files or the hub, whatever `data.sampling` is."""
-    train, dev = _load(task, data, seed)
+    train, dev = _trainable(task, data, seed)
     return stratified(task, train, data.train, seed), stratified(task, dev, data.dev, seed)
 
 
 def draw_pool(task: Task, data: DataConfig, seed: int) -> tuple[list[Sample], list[Sample]]:
     """(pool, dev), where the pool holds the `data.pool` training questions that the student is asked about; 0 takes all."""
-    train, dev = _load(task, data, seed)
+    train, dev = _trainable(task, data, seed)
     return stratified(task, train, data.pool or len(train), seed), stratified(task, dev, data.dev, seed)
+
+
+def _trainable(task: Task, data: DataConfig, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """(train without the held-out rows, dev)."""
+    train, dev = _load(task, data, seed)
+    ids = {sample.id for sample in _held_out(task, train, data, seed)}
+    return [sample for sample in train if sample.id not in ids], dev
+
+
+def _held_out(task: Task, train: Sequence[Sample], data: DataConfig, seed: int) -> list[Sample]:
+    if not data.held_out:
+        return []
+    if data.held_out >= len(train):
+        raise InvalidInput(f"data.held_out: {data.held_out} rows leave none of the {len(train)} of train to train on; hold out fewer")
+    return stratified(task, train, data.held_out, seed)
 
 
 def _load(task: Task, data: DataConfig, seed: int) -> tuple[list[Sample], list[Sample]]:

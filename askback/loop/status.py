@@ -8,7 +8,7 @@ from askback.contracts.errors import NotFound
 from askback.contracts.records import Example, HarvestRecord, HarvestStage, Record, Sample
 from askback.contracts.spending import Spent, spent
 from askback.loop.harvest import Row, rows_of
-from askback.loop.run import STAGES
+from askback.loop.stages import stages_in
 from askback.loop.store import RunStore
 from askback.loop.tracks import Selection, account
 
@@ -70,7 +70,7 @@ def status_of(store: RunStore) -> RunStatus:
     """The run as it is on disk now. Raises NotFound when there is no such run, InvalidInput for a line that cannot be read."""
     if not store.folder.is_dir():
         raise NotFound(f"run {store.run_id}: no folder {store.folder}; `ls {store.folder.parent}` shows the runs")
-    manifests = {name: store.manifest(name) for name in STAGES}
+    manifests = {name: store.manifest(name) for name in stages_in(store)}
     records = store.peek_records("harvest.jsonl", HarvestRecord)
     rows = rows_of(store.peek_records("samples/train.jsonl", Sample), records)
     selected = _selected(store, manifests["tracks"], rows)

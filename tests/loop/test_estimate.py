@@ -9,8 +9,10 @@ from estimate_questions import TASK, Words, config, drafted, question_row, recor
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Draft, Message, Prediction
+from askback.loop.choose import held_out_run
 from askback.loop.config import RunConfig
 from askback.loop.estimate import Estimate, estimate
+from askback.loop.sample import held_out
 from askback.loop.store import RunStore
 from askback.loop.tokenizers_counter import WordEstimate
 
@@ -124,6 +126,18 @@ async def test_the_test_asks_the_teacher_once_for_each_question_and_adapter(data
     assert found.repeated == 2
     assert found.total.whole.calls == 10
     assert found.total.whole.batch_usd == pytest.approx(found.total.whole.online_usd / 2)
+
+
+async def test_a_choice_on_held_out_rows_is_counted_beside_the_test(data: Path, runs: Path) -> None:
+    settings = config(data, ["base.assisted.teacher", "base.direct"], data={"held_out": 2}, choose={"conditions": ["base.assisted.teacher"]})
+    store = RunStore(runs, "mine")
+    found = await made(settings, runs, store)
+    assert {item.name: item.whole.calls for item in found.items} == {"harvest": 2, "choose base.assisted.teacher": 2, "test base.assisted.teacher": 2}
+    assert {item.name: item.calls for item in found.student} == {"draft": 4, "rewrite": 2, "choose": 6, "test": 8}
+    assert "2 rows to harvest, 2 to choose by and 2 to test of strategyqa" in found.as_text()
+    kept = held_out(TASK, settings.data, settings.seed)
+    held_out_run(store).write_records("predictions/base.assisted.teacher.jsonl", [Prediction(sample_id=kept[0].id, answer="no")])
+    assert {item.name: item.left.calls for item in (await made(settings, runs, store)).items}["choose base.assisted.teacher"] == 1
 
 
 async def test_predictions_that_are_there_are_not_asked_again(data: Path, runs: Path) -> None:

@@ -4,7 +4,7 @@ from askback.contracts.evaluator import Scores
 from askback.contracts.measures import Comparison, ConditionScore, Metric, PooledScore
 from askback.contracts.records import Condition
 from askback.loop.config import PromoteConfig
-from askback.loop.promote import decide
+from askback.loop.promote import decide, gain_of
 
 
 def condition(adapter: str, mode: str, resolver: str = "none") -> ConditionScore:
@@ -125,6 +125,22 @@ def test_a_pool_and_a_single_training_compete() -> None:
         comparison("direct.direct", "dialogue.assisted.teacher", 0.1, 0, 0.2, 0.1),
     ]
     assert decide(PromoteConfig(), of_seeds(alone, pooled)).adapter == "dialogue"
+
+
+def test_only_what_is_named_may_be_promoted() -> None:
+    alone = [comparison("base.direct", "dialogue.assisted.teacher", 0.2, 0.1, 0.3, 0.001)]
+    pooled = [comparison("base.direct", "direct.direct", 0.1, 0.02, 0.18, 0.01)]
+    assert decide(PromoteConfig(among=["direct.direct"]), of_seeds(alone, pooled)).condition == "direct.direct"
+    nobody = decide(PromoteConfig(among=["direct.cot"]), of_seeds(alone, pooled))
+    assert (nobody.adapter, nobody.reason) == ("base", "none of direct.cot is shown to be better than base.direct at n = 100")
+
+
+def test_a_gain_is_told_whichever_way_it_was_compared() -> None:
+    scores = of_seeds([], [comparison("direct.direct", "base.direct", -0.1, -0.18, -0.02, 0.01)])
+    assert gain_of("direct.direct", "base.direct", scores).startswith(
+        "direct.direct gains +10.0 points over base.direct (95 % interval +2.0 to +18.0"
+    )
+    assert gain_of("direct.cot", "base.direct", scores) == "direct.cot was not measured beside base.direct"
 
 
 def test_the_baseline_may_be_a_pool_but_none_of_its_seeds() -> None:

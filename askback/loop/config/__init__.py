@@ -4,6 +4,7 @@ from askback.loop.config.recipe_profiles import RecipeProfile, read_recipes, rec
 from askback.loop.config.run_config import RunConfig
 from askback.loop.config.sections import (
     AdapterConfig,
+    ChooseConfig,
     DataConfig,
     EvaluateConfig,
     HarvestConfig,
@@ -19,6 +20,7 @@ from askback.loop.config.toml_file import dump_toml, load_config, overridden, pa
 
 __all__ = [
     "AdapterConfig",
+    "ChooseConfig",
     "DataConfig",
     "EvaluateConfig",
     "HarvestConfig",

@@ -1,14 +1,17 @@
 """A run's configuration as a whole, with what must hold between its sections."""
 
+from collections import Counter
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from askback.contracts.records import Condition
 from askback.contracts.student import BASE, PREVIOUS
 from askback.contracts.trainer import Method, Recipe
 from askback.loop.config.mistake import mistake
 from askback.loop.config.sections import (
     AdapterConfig,
+    ChooseConfig,
     DataConfig,
     EvaluateConfig,
     HarvestConfig,
@@ -40,6 +43,7 @@ class RunConfig(Section):
     recipe: RecipeConfig = RecipeConfig()
     adapters: list[AdapterConfig] = Field(min_length=1)
     train: TrainConfig = TrainConfig()
+    choose: ChooseConfig = ChooseConfig()
     evaluate: EvaluateConfig
     promote: PromoteConfig = PromoteConfig()
 
@@ -72,17 +76,49 @@ class RunConfig(Section):
             known.add(adapter.name)
             self._check_recipe(adapter)
         self._check_previous()
-        for condition in self.evaluate.conditions:
-            if condition.adapter not in known | {BASE, PREVIOUS}:
-                raise ValueError(f"evaluate.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")
+        for section, conditions in (("evaluate", self.evaluate.conditions), ("choose", self.choose.conditions)):
+            for condition in conditions:
+                if condition.adapter not in known | {BASE, PREVIOUS}:
+                    raise ValueError(f"{section}.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")
         return self
+
+    @model_validator(mode="after")
+    def _something_to_choose_by(self) -> "RunConfig":
+        if self.choose.conditions and not self.data.held_out:
+            raise ValueError("choose.conditions: they are measured on held-out rows and there are none; set data.held_out, or drop [choose]")
+        if not self.evaluate.conditions and not self.data.held_out:
+            raise ValueError("evaluate.conditions: name at least one, such as base.direct; only a run with data.held_out may leave dev unread")
+        if not self.deciding:
+            raise ValueError("choose.conditions: name at least one to measure on the held-out rows, since evaluate.conditions has none")
+        return self
+
+    @model_validator(mode="after")
+    def _promotable(self) -> "RunConfig":
+        sizes = Counter(condition.pool for condition in self.deciding if condition.family)
+        pooled = {condition.name: condition.pool for condition in self.deciding if sizes[condition.pool] > 1}
+        known = {condition.pool: 0 for condition in self.deciding} | {one.name: 0 for one in self.deciding if one.name not in pooled}
+        for name in self.promote.among:
+            if name in pooled:
+                raise ValueError(f"promote.among: {name!r} is one of several seeds, which are judged as one; name {pooled[name]!r}")
+            if name not in known:
+                raise ValueError(f"promote.among: no condition {name!r}; there are {', '.join(known)}")
+        return self
+
+    @property
+    def deciding(self) -> list[Condition]:
+        """The conditions by whose scores the promotion is decided: on the held-out rows those of `[choose]`, else those of `[evaluate]`."""
+        return self.choose.conditions or self.evaluate.conditions
 
     def recipe_of(self, adapter: AdapterConfig) -> Recipe:
         """The whole recipe of one adapter: the run's with the adapter's own fields over it."""
         return Recipe.model_validate(self.recipe.model_dump(exclude={"from_profile"}) | adapter.recipe)
 
     def _check_previous(self) -> None:
-        names = {"evaluate.conditions": [condition.name for condition in self.evaluate.conditions], "promote.baseline": [self.promote.baseline]}
+        names = {
+            "evaluate.conditions": [condition.name for condition in self.evaluate.conditions],
+            "choose.conditions": [condition.name for condition in self.choose.conditions],
+            "promote.baseline": [self.promote.baseline],
+        }
         for field, named in names.items():
             for name in named if not self.previous else ():
                 if name.partition(".")[0] == PREVIOUS:

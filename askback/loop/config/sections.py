@@ -26,6 +26,9 @@ class DataConfig(Section):
     train: int = Field(default=2000, ge=1)
     """Rows of the stratified training sub-sample, by default 2,000, and 4,000 of HotpotQA; fewer when the data has fewer."""
     dev: int = Field(default=229, ge=1)
+    held_out: int = Field(default=0, ge=0)
+    """Rows of train that no track contains, drawn before the training rows and like the dev rows: what is promoted is chosen on them, and
+    dev is read once, after that. 0 chooses on dev."""
     recordings: list[str] = []
     """JSONL files of recorded teacher answers, relative to `path`; a dataset from the hub has none."""
     corpus: str = ""
@@ -129,11 +132,21 @@ def condition_of(value: Any) -> Any:
     return Condition(adapter=adapter, mode=mode, resolver=resolver or "none")
 
 
-class EvaluateConfig(Section):
-    """Which conditions are measured on the dev questions."""
+Conditions = list[Annotated[Condition, BeforeValidator(condition_of)]]
 
-    conditions: list[Annotated[Condition, BeforeValidator(condition_of)]] = Field(min_length=1)
+
+class EvaluateConfig(Section):
+    """Which conditions are measured on the dev questions; none leaves dev unread, which needs `data.held_out`."""
+
+    conditions: Conditions
     concurrency: int = Field(default=32, ge=1, le=1024)
+
+
+class ChooseConfig(Section):
+    """What is measured on the held-out rows, to choose what is promoted."""
+
+    conditions: Conditions = []
+    """Empty takes those of `[evaluate]`."""
 
 
 class TrainConfig(Section):
@@ -149,3 +162,5 @@ class PromoteConfig(Section):
     baseline: str = "base.direct"
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """Largest Holm-adjusted p-value at which a better condition is promoted."""
+    among: list[str] = []
+    """Names of the conditions, or pools of seeds (FAMILY.MODE or FAMILY.MODE.RESOLVER), that may be promoted; empty lets all."""

@@ -24,11 +24,17 @@ def seeds_written_out(raw: Raw) -> Raw:
     for adapter in adapters:
         plain += _members(adapter, families) if isinstance(adapter, dict) and "seeds" in adapter else [_alone(adapter, families)]
     members = {str(one.get("name")): (one["family"], one["seed"]) for one in plain if isinstance(one, dict) and one.get("family") and "seed" in one}
-    evaluate = raw.get("evaluate")
-    if not members or not isinstance(evaluate, dict) or not isinstance(evaluate.get("conditions"), list):
-        return raw | {"adapters": plain}
-    conditions = [one for condition in evaluate["conditions"] for one in _expanded(condition, members)]
-    return raw | {"adapters": plain, "evaluate": evaluate | {"conditions": conditions}}
+    return raw | {"adapters": plain} | _measured(raw, members)
+
+
+def _measured(raw: Raw, members: Members) -> Raw:
+    """The sections that name conditions, written out; a section without a list of them is left to the check of the whole."""
+    sections = {name: section for name in ("evaluate", "choose") if isinstance(section := raw.get(name), dict)}
+    return {
+        name: section | {"conditions": [one for condition in section["conditions"] for one in _expanded(condition, members)]}
+        for name, section in sections.items()
+        if members and isinstance(section.get("conditions"), list)
+    }
 
 
 def member(family: str, seed: int) -> str:

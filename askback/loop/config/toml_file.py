@@ -54,7 +54,7 @@ def overridden(
     if previous is not None:
         raw["previous"] = previous
     if limit is not None:
-        raw["data"] |= {split: min(raw["data"][split], limit) for split in ("train", "dev")}
+        raw["data"] |= {split: min(raw["data"][split], limit) for split in ("train", "dev", "held_out")}
     return parse_config(raw, "the command line's options")
 
 

@@ -15,7 +15,7 @@ from askback.loop.estimate.earlier import harvests, lines_of, texts_of
 from askback.loop.estimate.expected import NO_REPLY, Expected, Known, expect, sources
 from askback.loop.estimate.plan import completion_tokens, plan_lines
 from askback.loop.estimate.result import Amount, Estimate, Item
-from askback.loop.estimate.rows import samples_of
+from askback.loop.estimate.rows import held_out_of, samples_of
 from askback.loop.estimate.student import Student
 from askback.loop.estimate.teacher_facts import Prices, answerer, prices_of
 from askback.loop.estimate.work import Counted, Priced, harvest_work, priced, tested_work
@@ -32,22 +32,24 @@ _TEST_QUESTIONS = 2  # the most that the student asks at test time
 
 @dataclass(frozen=True)
 class _Questions:
-    """Both splits as they are expected."""
+    """The splits as they are expected."""
 
     train: list[Expected]
     dev: list[Expected]
+    held_out: list[Expected]
     known: Known
     recorded_model: str
     """The model that most recorded answers came from; empty without any."""
 
     @property
-    def both(self) -> list[Expected]:
-        return [*self.train, *self.dev]
+    def every(self) -> list[Expected]:
+        return [*self.train, *self.dev, *self.held_out]
 
     def facts(self) -> dict[str, object]:
         """Fields of the estimate: how many there are, and where their texts come from."""
-        drafts, replies = sources([one.drafted_from for one in self.both]), sources([one.replied_from for one in self.both])
-        return {"rows": len(self.train), "dev_rows": len(self.dev), "drafts": drafts, "replies": replies}
+        drafts, replies = sources([one.drafted_from for one in self.every]), sources([one.replied_from for one in self.every])
+        rows = {"rows": len(self.train), "dev_rows": len(self.dev), "held_out_rows": len(self.held_out)}
+        return {**rows, "drafts": drafts, "replies": replies}
 
 
 async def estimate(
@@ -69,18 +71,18 @@ async def estimate(
     task = task_named(config.task)
     who = await answerer(teacher, config.harvest.teacher)
     train, dev, notes = samples_of(config, store)
-    questions = _questions(config, task, train, dev, runs, who, store)
+    questions = _questions(config, task, (train, dev, held_out_of(config, store)), runs, who, store)
     bought = who.kind == "openai"
     other = price_as or ("" if bought else questions.recorded_model)
     counter = counter_for(who.model if bought else other, student_counter)
-    count = Count(task, counter, mean_completion(questions.both, counter, completion_tokens(task.name)))
-    counted = Counted.of(config, count, questions.train, questions.dev)
+    count = Count(task, counter, mean_completion(questions.every, counter, completion_tokens(task.name)))
+    counted = Counted.of(config, count, questions.train, questions.dev, questions.held_out)
     prices = await prices_of(teacher, who, counted.mean_prompt, other, bool(price_as))
     rows = _rows(config, task, store, train)
     work = harvest_work(config, counted, rows, who, prices) + tested_work(config, counted, store, who, prices)
     bill = _bill(config, who, prices, [await priced(one, prices.other, teacher) for one in work])
     told = {
-        "student": Student(config, task, student_counter).items(questions.train, questions.dev),
+        "student": Student(config, task, student_counter).items(questions.train, questions.dev, questions.held_out),
         "counted_by": counter.name,
         "student_counted_by": student_counter.name,
         "plan": plan_lines(bill.spending_price),
@@ -90,10 +92,9 @@ async def estimate(
     return bill.model_copy(update=told | questions.facts())
 
 
-def _questions(
-    config: RunConfig, task: Task, train: Sequence[Sample], dev: Sequence[Sample], runs: Path, who: Backend, store: RunStore | None
-) -> _Questions:
-    wanted = {sample.id for sample in (*train, *dev)}
+def _questions(config: RunConfig, task: Task, splits: Sequence[Sequence[Sample]], runs: Path, who: Backend, store: RunStore | None) -> _Questions:
+    train, dev, held_out = splits
+    wanted = {sample.id for split in splits for sample in split}
     recordings = [recording for recording in read_recordings(recording_files(config), wanted) if recording.sample_index == 0]
     models = Counter(recording.model for recording in recordings).most_common(1)
     drafts, replies = texts_of(harvests(runs), wanted, task.prompt_version("clarify"), who.name)
@@ -103,6 +104,7 @@ def _questions(
     return _Questions(
         train=expect(task, train, known, config.harvest.max_questions),
         dev=expect(task, dev, known, _TEST_QUESTIONS),
+        held_out=expect(task, held_out, known, _TEST_QUESTIONS),
         known=known,
         recorded_model=models[0][0] if models else "",
     )
@@ -135,7 +137,7 @@ def _warnings(config: RunConfig, who: Backend, prices: Prices, questions: _Quest
     warnings = [_unknown(prices.own)] if _is_unknown(prices.own) else []
     if who.missing:
         warnings.append(f"backend {who.name!r} cannot be asked yet: {who.missing}")
-    if any(one.replied_from == NO_REPLY for one in questions.both):
+    if any(one.replied_from == NO_REPLY for one in questions.every):
         warnings.append("some rows have neither a recorded answer nor annotations; the mean length of the other replies, or the plan's, stands in")
     return warnings
 

@@ -109,6 +109,8 @@ class Estimate(Record):
     """Backend that answers, in the harvest and at test time."""
     rows: int = 0
     dev_rows: int = 0
+    held_out_rows: int = 0
+    """Rows of train that the run chooses by."""
     price: PriceResponse
     """Of that backend."""
     other_price: PriceResponse | None

@@ -4,10 +4,11 @@ import random
 from collections.abc import Sequence
 
 from askback.contracts.records import Sample
+from askback.loop.choose import HELD_OUT
 from askback.loop.config import RunConfig
 from askback.loop.estimate.earlier import lines_of
 from askback.loop.passages import corpus
-from askback.loop.sample import draw
+from askback.loop.sample import draw, held_out
 from askback.loop.store import RunStore
 from askback.tasks import task_named
 
@@ -29,6 +30,14 @@ def samples_of(config: RunConfig, store: RunStore | None) -> tuple[list[Sample],
         train, dev, note = _with_passages(config, train, dev)
         notes.append(note)
     return train, dev, notes
+
+
+def held_out_of(config: RunConfig, store: RunStore | None) -> list[Sample]:
+    """The held-out rows, told as `samples_of` tells the others."""
+    if store is not None and store.manifest("sample"):
+        return list(lines_of(store.path(HELD_OUT), Sample))
+    kept = held_out(task_named(config.task), config.data, config.seed)
+    return _with_passages(config, kept, [])[0] if config.harvest.retrieve and kept else kept
 
 
 def _with_passages(config: RunConfig, train: Sequence[Sample], dev: Sequence[Sample]) -> tuple[list[Sample], list[Sample], str]:

@@ -27,16 +27,17 @@ class Student:
     task: Task
     counter: TokenCounter
 
-    def items(self, train: Sequence[Expected], dev: Sequence[Expected]) -> list[StudentItem]:
-        """Harvest and test; the test is one item over all conditions."""
-        sums = {name: StudentItem(name=name, calls=0, prompt_tokens=0, completion_tokens=0) for name in ("draft", "rewrite", "test")}
+    def items(self, train: Sequence[Expected], dev: Sequence[Expected], held_out: Sequence[Expected] = ()) -> list[StudentItem]:
+        """Harvest, choice where rows are held out, and test; choice and test are one item each over all conditions."""
+        names = ("draft", "rewrite", "choose", "test") if held_out else ("draft", "rewrite", "test")
+        sums = {name: StudentItem(name=name, calls=0, prompt_tokens=0, completion_tokens=0) for name in names}
         # All turns of one question in a row, since they share its passages, whose count the counter still has at hand.
         for one in train:
             sums["draft"] = self._add(sums["draft"], self._draft(one))
             sums["rewrite"] = self._add(sums["rewrite"], self._rewrite(one))
-        for one in dev:
-            turns = [turn for condition in self.config.evaluate.conditions for turn in self._tested(condition, one)]
-            sums["test"] = self._add(sums["test"], turns)
+        for name, rows, conditions in (("choose", held_out, self.config.deciding), ("test", dev, self.config.evaluate.conditions)):
+            for one in rows:
+                sums[name] = self._add(sums[name], [turn for condition in conditions for turn in self._tested(condition, one)])
         return list(sums.values())
 
     def _add(self, item: StudentItem, turns: Sequence[Turn]) -> StudentItem:

@@ -11,9 +11,9 @@ _NO_BATCH = "-"
 
 def text_of(estimate: Estimate) -> str:
     """The whole estimate; every table has its own columns."""
-    parts = [
-        f"{estimate.name}: {estimate.rows:,} rows to harvest and {estimate.dev_rows:,} to test of {estimate.task}; teacher {_who(estimate.price)}"
-    ]
+    held_out = f", {estimate.held_out_rows:,} to choose by" if estimate.held_out_rows else ""
+    rows = f"{estimate.rows:,} rows to harvest{held_out} and {estimate.dev_rows:,} to test of {estimate.task}"
+    parts = [f"{estimate.name}: {rows}; teacher {_who(estimate.price)}"]
     parts.append(_bill(estimate, "to pay in all", [(item, item.whole) for item in [*estimate.items, estimate.total]]))
     counts = {"done": estimate.done, "cached": estimate.cached, "asked twice": estimate.repeated}
     there = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from askback.contracts.client import TeacherClient
-from askback.contracts.records import HarvestStage, Prediction
+from askback.contracts.records import Condition, HarvestStage, Prediction
 from askback.contracts.student import BASE
 from askback.contracts.teacher import Backend, PriceResponse
+from askback.loop.choose import held_out_run
 from askback.loop.config import RunConfig
 from askback.loop.estimate.calls import Call, Count, asks_teacher
 from askback.loop.estimate.earlier import lines_of
@@ -44,18 +45,20 @@ class Priced:
 
 @dataclass(frozen=True)
 class Counted:
-    """All calls by what asks for them. `tests` are those of one condition."""
+    """All calls by what asks for them. `tests` are those of one condition on dev, `choices` of one on the held-out rows."""
 
     first_tries: list[Call]
     second_tries: list[Call]
     tests: list[Call]
+    choices: list[Call]
 
     @classmethod
-    def of(cls, config: RunConfig, count: Count, train: Sequence[Expected], dev: Sequence[Expected]) -> "Counted":
+    def of(cls, config: RunConfig, count: Count, train: Sequence[Expected], dev: Sequence[Expected], held_out: Sequence[Expected]) -> "Counted":
         """Count what the configuration asks for."""
         hints = count.hints(train) if config.harvest.hint else []
         tests = count.harvest(dev) if any(asks_teacher(condition) for condition in config.evaluate.conditions) else []
-        return cls(count.harvest(train), hints, tests)
+        choices = count.harvest(held_out) if any(asks_teacher(condition) for condition in config.deciding) else []
+        return cls(count.harvest(train), hints, tests, choices)
 
     @property
     def mean_prompt(self) -> int:
@@ -74,19 +77,26 @@ def harvest_work(config: RunConfig, counted: Counted, rows: Sequence[Row], who: 
 
 
 def tested_work(config: RunConfig, counted: Counted, store: RunStore | None, who: Backend, prices: Prices) -> list[Work]:
-    """One call a test question for each condition whose resolver is the teacher.
+    """One call a held-out row, and one a test question, for each condition whose resolver is the teacher.
 
     Conditions of one adapter ask the same, so that the later ones are answered from the cache. Drafts that are there are the
     base model's; a trained adapter will draft others, so for it they count for their length alone.
     """
+    beside = held_out_run(store) if store is not None else None
+    chosen = _asked("choose", config.deciding, counted.choices, beside, who, prices) if config.data.held_out else []
+    return chosen + _asked("test", config.evaluate.conditions, counted.tests, store, who, prices)
+
+
+def _asked(purpose: str, conditions: Sequence[Condition], calls: Sequence[Call], store: RunStore | None, who: Backend, prices: Prices) -> list[Work]:
+    """The calls of each condition; `store` has the predictions that are there."""
     work: list[Work] = []
     asking: set[str] = set()
-    for condition in config.evaluate.conditions:
+    for condition in conditions:
         if not asks_teacher(condition):
             continue
-        calls = counted.tests if condition.adapter == BASE else [replace(call, exact=()) for call in counted.tests]
+        own = list(calls) if condition.adapter == BASE else [replace(call, exact=()) for call in calls]
         done = _predicted(store, condition.name)
-        work.append(Work(f"test {condition.name}", calls, who, prices.own, done, condition.adapter in asking))
+        work.append(Work(f"{purpose} {condition.name}", own, who, prices.own, done, condition.adapter in asking))
         asking.add(condition.adapter)
     return work
 
