@@ -7,12 +7,13 @@ import typer
 from askback.cli.services import with_services
 from askback.contracts.errors import NotFound
 from askback.contracts.records import Draft
-from askback.contracts.student import AskRequest, ClarifyRequest, Resolver
+from askback.contracts.student import Asker, AskRequest, ClarifyRequest, Resolver
 
 
 def ask(
     question: Annotated[str, typer.Argument(help="A yes/no question.")],
     resolver: Annotated[Resolver, typer.Option(help="Who answers the student's questions.")] = Resolver.TEACHER,
+    asker: Annotated[Asker, typer.Option(help="Whose questions are put.")] = Asker.STUDENT,
     adapter: Annotated[str, typer.Option(help="A loaded adapter, or `base`; default: the promoted one.")] = "",
     task: Annotated[str, typer.Option(help="Task whose prompts are used.")] = "strategyqa",
 ) -> None:
@@ -24,7 +25,7 @@ def ask(
 
       askback ask "Is the Amazon River in Peru?" --resolver none --adapter base
     """
-    request = AskRequest(task=task, question=question, resolver=resolver, adapter=adapter)
+    request = AskRequest(task=task, question=question, resolver=resolver, asker=asker, adapter=adapter)
     try:
         answer = with_services(lambda services: services.student.ask(request), check=False)
     except NotFound as error:
@@ -32,6 +33,8 @@ def ask(
         raise NotFound(f"nobody answered: {error}; name a live teacher (see README), or use --resolver none") from error
     _show_draft(answer.draft)
     for exchange in answer.exchanges:
+        if asker is Asker.TEACHER:
+            typer.echo(f"put       {exchange.question}")
         typer.echo(f"answered  {exchange.answer}  ({answer.answered_by})")
     typer.echo(f"rewrite   {answer.final.answer or answer.final.text}{_sure(answer.final.p_yes)}")
 

@@ -85,7 +85,10 @@ class Comparison(Record):
 
 
 class Asking(Record):
-    """What the student's questions are worth, over the predictions that hold a draft. Shares are of questions."""
+    """What the questions that were put are worth, over the predictions that hold a draft. Shares are of questions.
+
+    They are the student's, in mode `tutored` the teacher's.
+    """
 
     rows: int
     """Predictions with a draft."""

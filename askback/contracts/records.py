@@ -173,20 +173,39 @@ class Prediction(Record):
     error: str | None = None
 
 
+ASKING = ("assisted", "context", "tutored")
+"""Modes in which questions are put and answered."""
+
+
 class Condition(Record):
     """Under what a set of predictions was made; a number is never printed without it."""
 
     adapter: str
     """Adapter's role in the run (`base` for the untrained student)."""
     mode: str
-    """`direct`, `closed_book` (`direct` without the question's passages), `cot`, `assisted` (a dialogue) or `context` (assisted in one
-    turn: the answers are read as facts)."""
+    """`direct`, `closed_book` (`direct` without the question's passages), `cot`, `assisted` (a dialogue), `context` (assisted in one
+    turn: the answers are read as facts) or `tutored` (`assisted` with the teacher's questions in place of the student's)."""
     resolver: str = "none"
-    """Who answers the student's questions in the assisted modes: `teacher`, `retriever`, `both`, `gold` or `none`."""
+    """Who answers the questions in the asking modes: `teacher`, `retriever`, `both`, `gold`, `teacher-nearest`, `gold-nearest` or `none`."""
     family: str = ""
     """What trainings that differ in their seed alone have in common; empty for an adapter that was trained once."""
     seed: int | None = None
     """Seed of the training, within a family."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether questions are put and answered, so that its resolver matters."""
+        return self.mode in ASKING
+
+    @property
+    def told_gold(self) -> bool:
+        """Whether the dataset's facts are the answers, which no user has."""
+        return self.resolver in ("gold", "gold-nearest")
+
+    @property
+    def yardstick(self) -> bool:
+        """Whether it only shows how far the student could come, since no user has what it reads: gold facts, or another's questions."""
+        return self.told_gold or self.mode == "tutored"
 
     @property
     def pool(self) -> str:
@@ -195,4 +214,4 @@ class Condition(Record):
 
     @property
     def name(self) -> str:
-        return f"{self.adapter}.{self.mode}" + (f".{self.resolver}" if self.mode in ("assisted", "context") else "")
+        return f"{self.adapter}.{self.mode}" + (f".{self.resolver}" if self.asks else "")

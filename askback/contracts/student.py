@@ -31,7 +31,19 @@ class Resolver(StrEnum):
     BOTH = "both"
     """Teacher and retriever side by side: each answer is the teacher's words and the passage."""
     GOLD = "gold"
+    TEACHER_NEAREST = "teacher-nearest"
+    """Each question gets the teacher's answer to the sub-question nearest to it, and no other answer."""
+    GOLD_NEAREST = "gold-nearest"
+    """As `teacher-nearest`, of the dataset's facts."""
     NONE = "none"
+
+
+class Asker(StrEnum):
+    """Whose questions are put to the resolver."""
+
+    STUDENT = "student"
+    TEACHER = "teacher"
+    """Those of the teacher's reply to this question: a yardstick for the student's own."""
 
 
 class QuestionRequest(Record):
@@ -90,6 +102,7 @@ class AnswerResponse(Record):
 
 class AskRequest(QuestionRequest):
     resolver: Resolver = Resolver.TEACHER
+    asker: Asker = Asker.STUDENT
     max_questions: int = Field(default=2, ge=1, le=2)
     one_turn: bool = False
     """Read the answers as one block of facts (track `context`) instead of as a dialogue (track `dialogue`)."""

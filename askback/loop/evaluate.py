@@ -7,7 +7,7 @@ from hashlib import file_digest
 from askback.contracts.client import StudentClient
 from askback.contracts.errors import BudgetExceeded, ServiceError, UpstreamUnavailable
 from askback.contracts.records import Condition, Prediction, Sample
-from askback.contracts.student import BASE, Adapter, AnswerMode, AnswerRequest, AskRequest, CotForm, Resolver
+from askback.contracts.student import BASE, Adapter, AnswerMode, AnswerRequest, Asker, AskRequest, CotForm, Resolver
 from askback.loop.concurrently import concurrently
 from askback.loop.config import EvaluateConfig, RunConfig
 from askback.loop.patience import patiently
@@ -47,12 +47,12 @@ async def evaluate(
     Returns counts by condition.
 
     `names` are the served names of the adapters. Mode `cot` is asked in the form of the run's track, and the run's own teacher
-    answers the student's questions. `payer` is the run that pays for them, by default the one of `store`.
+    answers the student's questions, or gives its own in mode `tutored`. `payer` is the run that pays for them, by default the one of `store`.
     """
     counts = {}
     for condition in config.evaluate.conditions:
         common = {"adapter": names[condition.adapter]}
-        if condition.mode in ("assisted", "context"):
+        if condition.asks:
             common |= {"run": payer or store.run_id, "teacher": config.harvest.teacher, "index": config.data.index}
         predict = partial(_predict, condition, config.tracks.cot, common, student)
         done = _kept(store, condition, retry_errors)
@@ -112,8 +112,9 @@ def seen(condition: Condition, sample: Sample) -> Sample:
 async def _predict(condition: Condition, cot: CotForm, common: Mapping[str, str], student: StudentClient, sample: Sample) -> Prediction:
     passages = seen(condition, sample).passages
     fields = {"task": sample.task, "question": sample.question, "question_id": sample.id, "passages": passages, **common}
-    if condition.mode in ("assisted", "context"):
-        request = AskRequest(**fields, resolver=Resolver(condition.resolver), one_turn=condition.mode == "context")  # type: ignore[arg-type]
+    if condition.asks:
+        asker = Asker.TEACHER if condition.mode == "tutored" else Asker.STUDENT
+        request = AskRequest(**fields, resolver=Resolver(condition.resolver), asker=asker, one_turn=condition.mode == "context")  # type: ignore[arg-type]
         asked = await student.ask(request)
         final, usage = asked.final, asked.usage
         draft, exchanges = asked.draft, asked.exchanges

@@ -33,10 +33,9 @@ def decide(config: PromoteConfig, scores: Scores) -> Promotion:
         return Promotion(adapter=BASE, condition="", reason=_unmeasured(baseline, scores))
     standing = PREVIOUS if adapters[baseline] == PREVIOUS else BASE
     pairs = [pair for pair in (*scores.comparisons, *scores.pooled_comparisons) if {pair.a, pair.b} <= adapters.keys()]
-    gains = [_from_baseline(pair, baseline) for pair in pairs if baseline in (pair.a, pair.b)]
-    allowed = _allowed(config.among, scores, adapters)
-    better = [gain for gain in gains if gain.low > 0 and gain.p_adjusted < config.alpha and gain.b in allowed]
-    better = [gain for gain in better if adapters[gain.b] not in (BASE, standing)]
+    allowed = {name for name in _allowed(config.among, scores, adapters) if adapters[name] not in (BASE, standing)}
+    gains = _corrected([gain for pair in pairs if baseline in (pair.a, pair.b) and (gain := _from_baseline(pair, baseline)).b in allowed])
+    better = [gain for gain in gains if gain.low > 0 and gain.p_adjusted < config.alpha]
     if not better:
         who = f"none of {', '.join(config.among)}" if config.among else "no adapter"
         return Promotion(adapter=standing, condition=baseline, reason=f"{who} is shown to be better than {baseline} at n = {scores.n}")
@@ -56,10 +55,25 @@ def _adapters(scores: Scores) -> dict[str, str]:
     return found
 
 
+def _corrected(gains: Sequence[Comparison]) -> list[Comparison]:
+    """Holm's correction over the candidates alone: the decision looks at no other of the run's comparisons."""
+    corrected: list[Comparison] = []
+    least = 0.0
+    for rank, gain in enumerate(sorted(gains, key=lambda gain: gain.p_value)):
+        least = max(least, min(1.0, gain.p_value * (len(gains) - rank)))
+        corrected.append(gain.model_copy(update={"p_adjusted": least}))
+    return corrected
+
+
 def _allowed(among: Sequence[str], scores: Scores, adapters: Mapping[str, str]) -> set[str]:
-    """The names of what may be promoted; a family of one seed may go by the name of its pool."""
+    """The names of what may be promoted: those in `among`, where a family of one seed may go by the name of its pool, else all but the
+    yardsticks, since no user has what those read.
+    """
     pools = {score.condition.name: score.condition.pool for score in scores.conditions}
-    return {name for name in adapters if not among or name in among or pools.get(name) in among}
+    if among:
+        return {name for name in adapters if name in among or pools.get(name) in among}
+    yardsticks = {name for score in scores.conditions if score.condition.yardstick for name in (score.condition.name, score.condition.pool)}
+    return set(adapters) - yardsticks
 
 
 def gain_of(condition: str, baseline: str, scores: Scores) -> str:

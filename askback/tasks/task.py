@@ -100,6 +100,10 @@ class Task(ABC):
         """What a student may read of a teacher's text at test time; raises UpstreamRejected when that cannot be told."""
         return teacher_text.answers(text, self.parse_answer)
 
+    def teacher_exchanges(self, text: str) -> list[Exchange]:
+        """The sub-questions of a teacher's text with their answers, without any verdict; empty where it has none."""
+        return teacher_text.exchanges(text, self.parse_answer)
+
     def prompt_version(self, role: str) -> str:
         """Short hash of the role's prompt file, stored with every row that was made with it."""
         return f"{role}-{sha256(prompts.template(self.name, role).encode()).hexdigest()[:8]}"

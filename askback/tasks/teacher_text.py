@@ -41,6 +41,18 @@ def answers(text: str, parse_answer: Callable[[str], str | None]) -> list[str]:
     return [exchange.answer for exchange in exchanges] or [parse(text, parse_answer).thought]
 
 
+def exchanges(text: str, parse_answer: Callable[[str], str | None]) -> list[Exchange]:
+    """The sub-questions of a reply with their answers, each cut off where it tells a verdict; empty for a reply without any."""
+    asked, _ = _sections(_split_at_verdict(text)[0])
+    cut = [Exchange(question=one.question, answer=_before_verdict(one.answer, parse_answer)) for one in asked]
+    return [one for one in cut if one.answer and _before_verdict(one.question, parse_answer) == one.question]
+
+
+def _before_verdict(text: str, parse_answer: Callable[[str], str | None]) -> str:
+    begins = (match.start() for match in _VERDICT.finditer(text))
+    return text[: next((begin for begin in begins if parse_answer(text[begin:]) is not None), len(text))].strip()
+
+
 def _split_at_verdict(text: str) -> tuple[str, str]:
     """(reasoning, verdict): behind `Final answer:` where there is one, else at the last `the answer is`."""
     lines = text.strip().splitlines()

@@ -54,4 +54,4 @@ def _row(run_id: str, scores: Scores, score: ConditionScore, scored_at: str) -> 
         failed=score.failed,
         scored_at=scored_at,
     )
-    return (scores.task, score.condition.resolver == "gold", -first.value, run_id, row.condition), row
+    return (scores.task, score.condition.yardstick, -first.value, run_id, row.condition), row

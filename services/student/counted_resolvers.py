@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from askback.contracts.client import RetrieverClient, TeacherClient
 from askback.contracts.records import Draft
-from askback.contracts.student import AskAnswers, AskRequest
+from askback.contracts.student import AskAnswers, Asker, AskRequest
 from services.student.resolvers import Resolvers
 
 
@@ -18,5 +18,6 @@ class CountedResolvers(Resolvers):
     async def resolve(self, request: AskRequest, draft: Draft) -> AskAnswers:
         """See Resolvers."""
         answers = await super().resolve(request, draft)
-        self._asked(len(answers.exchanges))
+        if request.asker is Asker.STUDENT:
+            self._asked(len(answers.exchanges))
         return answers

@@ -4,14 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from askback.contracts.records import Condition
+from askback.contracts.records import ASKING, Condition
 from askback.contracts.student import CotForm, Resolver
 from askback.contracts.trainer import Method, Recipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 Track = Literal["direct", "cot", "context", "dialogue", "preference"]
 Sampling = Literal["stratified", "uncertainty"]
-_MODES = ("direct", "closed_book", "cot", "context", "assisted")
+_MODES = ("direct", "closed_book", "cot", *ASKING)
 
 
 class Section(BaseModel):
@@ -127,7 +127,7 @@ def condition_of(value: Any) -> Any:
     mode, _, resolver = rest.partition(".")
     if mode not in _MODES:
         raise ValueError(f"{value!r} is not ADAPTER.MODE or ADAPTER.assisted.RESOLVER with a mode of {', '.join(_MODES)}")
-    if mode in ("context", "assisted") and resolver not in list(Resolver):
+    if mode in ASKING and resolver not in list(Resolver):
         raise ValueError(f"{value!r} needs a resolver behind its mode: {', '.join(Resolver)}")
     return Condition(adapter=adapter, mode=mode, resolver=resolver or "none")
 

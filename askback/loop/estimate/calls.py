@@ -12,6 +12,8 @@ from askback.loop.tiktoken_counter import chat_tokens
 from askback.loop.tokenizers_counter import TokenCounter
 from askback.tasks import Task
 
+_ASKING_TEACHER = (Resolver.TEACHER, Resolver.TEACHER_NEAREST, Resolver.BOTH)
+
 
 @dataclass(frozen=True)
 class Call:
@@ -67,5 +69,5 @@ def mean_completion(expected: Sequence[Expected], counter: TokenCounter, otherwi
 
 
 def asks_teacher(condition: Condition) -> bool:
-    """Whether the student asks the teacher once for each test question."""
-    return condition.mode in ("assisted", "context") and condition.resolver in (Resolver.TEACHER, Resolver.BOTH)
+    """Whether the teacher is asked once for each test question: for its answers, or for its questions."""
+    return condition.mode == "tutored" or (condition.asks and condition.resolver in _ASKING_TEACHER)

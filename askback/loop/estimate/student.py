@@ -61,7 +61,7 @@ class Student:
 
     def _tested(self, condition: Condition, one: Expected) -> list[Turn]:
         sample, thought = seen(condition, one.sample), " ".join(one.answers(self.task))
-        if condition.mode == "assisted":
+        if condition.mode in ("assisted", "tutored"):
             return self._draft(one) + self._rewrite(one)
         if condition.mode == "context":
             final = self.task.prompt("context", sample.question, passages=sample.passages, thought=thought)

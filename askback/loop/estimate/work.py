@@ -77,7 +77,7 @@ def harvest_work(config: RunConfig, counted: Counted, rows: Sequence[Row], who: 
 
 
 def tested_work(config: RunConfig, counted: Counted, store: RunStore | None, who: Backend, prices: Prices) -> list[Work]:
-    """One call a held-out row, and one a test question, for each condition whose resolver is the teacher.
+    """One call a held-out row, and one a test question, for each condition that asks the teacher.
 
     Conditions of one adapter ask the same, so that the later ones are answered from the cache. Drafts that are there are the
     base model's; a trained adapter will draft others, so for it they count for their length alone.

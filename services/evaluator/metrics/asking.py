@@ -8,9 +8,9 @@ from askback.contracts.records import Draft, Exchange, Prediction, Sample
 from askback.tasks import Task
 from askback.tasks.hotpotqa import normalize_answer
 from askback.tasks.leaks import leaks
+from askback.tasks.question_words import asks_the_same, likeness, telling
 from services.evaluator.metrics import clustered
 from services.evaluator.metrics.benchmark import is_right
-from services.evaluator.metrics.question_words import asks_the_same, likeness, telling
 from services.evaluator.stats import intervals
 
 Row = tuple[Sample, Prediction, Draft]

@@ -38,14 +38,14 @@ class Headline:
 
 
 def headline(scores: Scores) -> Headline:
-    """Conditions with the gold resolver never count as best, because no user has the gold facts."""
+    """Conditions that are told gold facts, or ask the teacher's questions, never count as best, because no user has those."""
     pools = {pool.name: pool for pool in scores.pooled if pool.seeds > 1}
     inside = {name for pool in pools.values() for name in pool.conditions}
     by_name = {score.condition.name: score for score in scores.conditions}
     alone = [score for name, score in by_name.items() if name not in inside]
     standing = [*alone, *(_as_condition(pool, by_name) for pool in pools.values())]
-    gold = [score for score in standing if score.condition.resolver == "gold"]
-    best = max((score for score in standing if score.condition.name != BASE and score not in gold), key=_value, default=None)
+    gold = [score for score in standing if score.condition.told_gold]
+    best = max((score for score in standing if score.condition.name != BASE and not score.condition.yardstick), key=_value, default=None)
     name = best.condition.name if best else ""
     pair = against(scores.pooled_comparisons if name in pools else scores.comparisons, BASE, name)
     return Headline(by_name.get(BASE), best, pair, max(gold, key=_value, default=None), pools[name].seeds if name in pools else 1)

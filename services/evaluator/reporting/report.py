@@ -77,7 +77,7 @@ def caveats(facts: RunFacts) -> list[str]:
         f"{lost} of {facts.scores.n * len(facts.scores.conditions)} predictions were unparsable or failed; they count as wrong.",
     ]
     if headline(facts.scores).upper_bound:
-        said.append("Conditions with resolver gold are told the dataset's own facts: an upper bound, never the best condition.")
+        said.append("Conditions with resolver gold or gold-nearest are told the dataset's own facts: an upper bound, never the best condition.")
     return said
 
 

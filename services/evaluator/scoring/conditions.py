@@ -18,6 +18,7 @@ def condition_score(task: Task, condition: Condition, samples: Sequence[Sample],
 
     `samples` and `predictions` are in the same order; `seed` is that of every bootstrap.
     """
+    predictions = _as_asked(condition, predictions)
     fates = [lost(task, prediction) for prediction in predictions]
     parsed = [prediction.answer for prediction, fate in zip(predictions, fates, strict=True) if not fate]
     return ConditionScore(
@@ -32,3 +33,15 @@ def condition_score(task: Task, condition: Condition, samples: Sequence[Sample],
         cost=cost(predictions, seed),
         asking=asking(task, samples, predictions, seed),
     )
+
+
+def _as_asked(condition: Condition, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+    """The predictions with the questions that were put as their draft's: in mode `tutored` the student's own were not."""
+    if condition.mode != "tutored":
+        return predictions
+    return [
+        said.model_copy(update={"draft": said.draft.model_copy(update={"questions": [put.question for put in said.exchanges]})})
+        if said.draft
+        else said
+        for said in predictions
+    ]

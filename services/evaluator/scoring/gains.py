@@ -11,12 +11,16 @@ def with_gains(scores_of: Sequence[ConditionScore], right: Mapping[str, Sequence
     """`scores_of` with `asking.against`, `gain` and `usd_per_point` filled, in the same order.
 
     `right` holds 0/1 per question by condition name. A condition without `asking`, or without a counterpart in the run, stays as it is.
-    `p_adjusted` of a gain is Holm's among the gains; `seed` is that of the bootstrap.
+    `p_adjusted` of a gain is Holm's among the gains of the student's asking, or among those of mode `tutored`, which is another's asking;
+    `seed` is that of the bootstrap.
     """
     by_name = {score.condition.name: score for score in scores_of}
     against = {score.condition.name: counterpart(score.condition, by_name) for score in scores_of if score.asking}
-    pairs = [(a, name) for name, a in against.items() if a]
-    gains = {gain.b: gain for gain in compared(pairs, right, scores_of[0].metrics[0].name if scores_of else "", seed)}
+    metric = scores_of[0].metrics[0].name if scores_of else ""
+    gains: dict[str, Comparison] = {}
+    for tutored in (False, True):
+        pairs = [(a, name) for name, a in against.items() if a and (by_name[name].condition.mode == "tutored") is tutored]
+        gains |= {gain.b: gain for gain in compared(pairs, right, metric, seed)}
     return [
         score.model_copy(update={"asking": _gained(score, score.asking, by_name[gain.a], gain)})
         if score.asking and (gain := gains.get(score.condition.name))

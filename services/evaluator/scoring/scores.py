@@ -19,7 +19,7 @@ from services.evaluator.storage.atomic_file import write_atomically
 from services.evaluator.storage.run_folder import RunFolder
 from services.evaluator.storage.training_texts import training_texts
 
-_MODES = ("closed_book", "direct", "cot", "context", "assisted")
+_MODES = ("closed_book", "direct", "cot", "context", "assisted", "tutored")
 
 
 def score_run(run: RunFolder, task: Task, seed: int) -> Scores:

@@ -3,7 +3,7 @@
 import { Refused, call, events } from "./api.js";
 
 export const MODES = { assisted: "assisted: asks first", direct: "direct: answers at once", cot: "cot: reasons first" };
-export const RESOLVERS = { teacher: "Teacher", retriever: "Retriever", both: "Teacher and retriever", none: "Nobody", me: "Me" };
+export const RESOLVERS = { teacher: "Teacher", retriever: "Retriever", "teacher-nearest": "Teacher, nearest answers", both: "Teacher and retriever", none: "Nobody", me: "Me" };
 const FREE = { prompt_tokens: 0, completion_tokens: 0, cost_usd: 0 };
 
 // Yields {name, data, ms} for `draft`, `answers` and `final`, with the milliseconds waited for each, a person's own time left out.

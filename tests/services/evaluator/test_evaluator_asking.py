@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from askback.contracts.records import Draft, Exchange, Prediction, Sample
 from askback.tasks import task_named
 from askback.tasks.datafile import load_local
+from askback.tasks.question_words import asks_the_same, likeness, telling
 from services.evaluator.metrics.asking import answered, asking, coverage, novel, similarity
-from services.evaluator.metrics.question_words import asks_the_same, likeness, telling
 from services.student.resolvers import UNANSWERED
 
 DATA = Path(os.environ.get("ASKBACK_DATA") or Path(__file__).parents[4] / "shared" / "data") / "strategyqa"

@@ -25,6 +25,8 @@ def asking_section(facts: RunFacts) -> Section | None:
         "Answered: got an answer other than *I do not know*. Novel: repeats neither the original question nor another of its row. "
         "Leak: tells the gold answer. Similar: best unigram F1 with a gold sub-question; covered: the same from gold's side."
     )
+    if any(score.condition.mode == "tutored" for score, _ in asked):
+        said += " In mode `tutored` the questions are the teacher's, a yardstick for the student's."
     blocks.append(Paragraph(said.replace("*", '"')))
     if any(one.changed for _, one in asked):
         changes = [[f"`{score.condition.name}`", *(str(one.changed.get(name, 0)) for name in _CHANGES)] for score, one in asked]

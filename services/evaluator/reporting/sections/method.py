@@ -28,12 +28,15 @@ _MODES = {
     "cot": "reasoning and answer in one text",
     "context": "the student asks; the answers are read as facts before the question, in one turn",
     "assisted": "the student asks; the answers come as the next turn of the dialogue",
+    "tutored": "`assisted` with the teacher's questions in place of the student's: a yardstick, never the best condition",
 }
 _RESOLVERS = {
     "teacher": "the teacher's answers, without its verdict",
     "retriever": "passages that were retrieved for the question",
     "both": "retrieved passages and the teacher's answers",
     "gold": "the dataset's own facts: an upper bound, never the best condition",
+    "teacher-nearest": "to each question the teacher's answer to the sub-question nearest to it, and no other",
+    "gold-nearest": "to each question the dataset's fact nearest to it, and no other: an upper bound, never the best condition",
     "none": "nobody: the questions stay without answers",
 }
 _MEASURES = (
@@ -61,16 +64,14 @@ def method_section(facts: RunFacts) -> Section:
     """The loop, what each track, mode and resolver is, and every formula in words with its source."""
     conditions = [score.condition for score in facts.scores.conditions]
     modes = [[f"`{mode}`", said] for mode, said in _MODES.items() if any(c.mode == mode for c in conditions)]
-    resolvers = [
-        [f"`{who}`", said] for who, said in _RESOLVERS.items() if any(c.resolver == who and c.mode in ("assisted", "context") for c in conditions)
-    ]
+    resolvers = [[f"`{who}`", said] for who, said in _RESOLVERS.items() if any(c.resolver == who and c.asks for c in conditions)]
     tracks = [[f"`{name}`", *_TRACKS[name]] for name in facts.data_card.get("tracks", {}) if name in _TRACKS]
     blocks: list[Block] = [Bullets(LOOP)]
     if tracks:
         blocks.append(Table("Tracks: what the adapters learn", ["track", "form", "what is learnt"], tracks, "tracks/data_card.json: tracks"))
     blocks.append(Table("Modes: what an adapter reads at test time", ["mode", "what the student reads"], modes, "predictions/*.condition.json: mode"))
     if resolvers:
-        caption = "Resolvers: who answers the student's questions"
+        caption = "Resolvers: who answers the questions"
         blocks.append(Table(caption, ["resolver", "answers"], resolvers, "predictions/*.condition.json: resolver"))
     blocks.append(Paragraph(_tested(facts)))
     blocks.append(Table("Measures", ["measure", "how it is computed", "after"], [list(row) for row in _MEASURES], "docs/evaluator.md", folded=True))

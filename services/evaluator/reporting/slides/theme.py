@@ -20,8 +20,8 @@ COLOURS = {
 """Every accent has a contrast of at least 4.5 with white, since white text stands on it."""
 QUIET = "4A5766"
 GRID = "D5DBE3"
-ACCENTS = {"direct": 1, "cot": 2, "context": 3, "assisted": 4, "closed_book": 5}
-"""The accent of a mode; whatever else is shown has the sixth, and the majority baseline `QUIET`."""
+ACCENTS = {"direct": 1, "cot": 2, "context": 3, "assisted": 4, "closed_book": 5, "tutored": 6}
+"""The accent of a mode; whatever else is shown has the sixth as well, and the majority baseline `QUIET`."""
 
 
 def themed(theme: bytes) -> bytes:

@@ -20,17 +20,22 @@ def asking_slides(facts: RunFacts) -> list[Slide]:
     if not told:
         return []
     gains = [(name, one, one.gain) for name, one in told if one.gain]
+    own = {score.condition.name for score in facts.scores.conditions if score.condition.mode != "tutored"}
     header = ["condition", "against", "gain in points [95 %]", "p (Holm)", "USD a point", "n for 80 %", "verdict"]
     rows = [[name, one.against, _points(g), p_value(g.p_adjusted), _usd(one), _needed(g), _gain_word(g)] for name, one, g in gains]
     note = "Gain: the condition minus the same without answers, or minus the adapter's direct mode, on the same questions; Holm over the gains."
     note += " n for 80 %: questions that would show a gain this large with 80 % power."
-    made = table_slides(_gain_title(gains), header, rows, note, "scores.json: conditions[].asking.gain, usd_per_point.")
+    made = table_slides(
+        _gain_title([gain for gain in gains if gain[0] in own]), header, rows, note, "scores.json: conditions[].asking.gain, usd_per_point."
+    )
     header = ["condition", "rows", "questions a row", "answered", "novel", "leaking", "similar to gold", "gold covered", "fixed", "broken"]
     shares = [[name, str(one.rows), f"{one.questions_per_row.value:.2f}", *(_share(m) for m in _quality(one)), *_changed(one)] for name, one in told]
     note = "In % with 95 % intervals. Novel: neither the question again nor a repetition. Leaking: tells the gold answer. "
     note += "Similar and covered: unigram F1 with the gold sub-questions, from either side. "
     note += "Fixed and broken: rows whose draft was wrong and became right, and the reverse."
-    return made + table_slides(_quality_title(told), header, shares, note, "scores.json: conditions[].asking.")
+    if own != {score.condition.name for score in facts.scores.conditions}:
+        note += " In mode tutored the questions are the teacher's."
+    return made + table_slides(_quality_title([one for one in told if one[0] in own]), header, shares, note, "scores.json: conditions[].asking.")
 
 
 def comparison_slides(facts: RunFacts) -> list[Slide]:
@@ -108,6 +113,8 @@ def _gain_word(gain: Comparison) -> str:
 
 
 def _quality_title(told: Sequence[tuple[str, Asking]]) -> str:
+    if not told:
+        return "The teacher's questions in the place of the student's"
     rates = [one.questions_per_row.value for _, one in told]
     spread = f"{min(rates):.1f}" if max(rates) - min(rates) < 0.05 else f"{min(rates):.1f} to {max(rates):.1f}"
     return f"The student asks {spread} questions a row"

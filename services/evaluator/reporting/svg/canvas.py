@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH = 760.0
-MODES = ("direct", "closed_book", "cot", "context", "assisted")
+MODES = ("direct", "closed_book", "cot", "context", "assisted", "tutored")
 """Groups that have the same colour and shape in every figure."""
 SHAPES = 6
 """Distinct colours, each with a shape of its own."""
@@ -67,10 +67,10 @@ class Canvas:
 
 
 def styles_of(groups: Sequence[str]) -> dict[str, int]:
-    """A style for each group: modes have their own, all other groups share the last; where there is no mode, as they come."""
+    """A style for each group: modes have their own, all other groups share the last mode's; where there is no mode, as they come."""
     names = list(dict.fromkeys(groups))
     if any(name in MODES for name in names):
-        return {name: MODES.index(name) if name in MODES else len(MODES) for name in names}
+        return {name: MODES.index(name) if name in MODES else len(MODES) - 1 for name in names}
     return in_order(names)
 
 
