@@ -55,12 +55,12 @@ def previous_student(config: RunConfig, store: RunStore) -> PreviousStudent | No
 async def load_previous(config: RunConfig, store: RunStore, student: StudentClient) -> str:
     """Load the previous student into the running engine and keep in the run whose it is.
 
-    Returns the name that it is served under; without `config.previous` an empty one, by which the student service takes its own promoted
-    adapter. Raises InvalidInput as `previous_student` does, and when the engine cannot serve it.
+    Returns the name that it is served under; without `config.previous` that is `base`, whatever adapter the student service promotes now.
+    Raises InvalidInput as `previous_student` does, and when the engine cannot serve it.
     """
     found = previous_student(config, store)
     if found is None:
-        return ""
+        return BASE
     names = await load_adapters(_beside(store, found.run), [found.adapter] if found.adapter != BASE else [], student)
     store.write_text(FILE, found.model_dump_json(indent=1) + "\n")
     return names[found.adapter]

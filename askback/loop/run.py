@@ -53,7 +53,8 @@ class Run:
             keep_config(self.config, self.store)
             await self._check_base_model()
             reopen(self.config, self.store, self.reporter, self.retry_errors, self.redo)
-            self._check_seal([name for name in stages if not self.store.manifest(name)])
+            if self.config.data.held_out:
+                seal.check_reopening(self.store, [name for name in stages if not self.store.manifest(name)])
             for name in stages:
                 await self._stage(name)
 
