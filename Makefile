@@ -11,7 +11,7 @@ MODEL := var/models/SmolLM2-135M-Instruct
 COMPOSE := docker compose -f docker-compose.yml $(if $(CPU),-f compose.cpu.yml)
 EXTRAS := teacher,student,retriever,trainer,evaluator,hub,local,dev
 .DEFAULT_GOAL := help
-.PHONY: help install doctor demo up down compose-up compose-down test-compose test unit check lint types imports lock clean
+.PHONY: help install doctor demo up down compose-up compose-down results test-compose test unit check lint types imports lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ doctor: install ## Look at engine, GPU, disks, ports, keys and services, and say
 
 demo: install ## Run the whole loop on the sample: real engine, real training, report and slides (about 10 minutes)
 	$(BIN)/askback run configs/demo.toml
+
+results: install ## Run the StrategyQA study, three rounds to their reports, from DATA=DIR (recipes/strategyqa-smollm2)
+	recipes/strategyqa-smollm2/run.sh
 
 up: install ## Start the services on this machine and leave them running
 	$(BIN)/askback up

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from typing import Any, TypeVar
 
 from askback.contracts.service_client import api_key_in
+from askback.local.processes import Processes
 from askback.local.settings import LocalSettings
 from askback.local.stack import Stack
 from askback.loop.progress import Reporter
@@ -24,6 +25,16 @@ def named_elsewhere() -> dict[str, str]:
 def stack_if_needed(reporter: Reporter) -> AbstractContextManager[None]:
     """The embedded stack for the length of a block, unless the environment names other services."""
     return nullcontext() if named_elsewhere() else Stack(LocalSettings.of(), reporter).started()
+
+
+def tell_of_workers(at_once: int, reporter: Reporter) -> None:
+    """Say so where a run hands over more trainings at a time than the embedded stack has workers; of services elsewhere nothing is known."""
+    workers = 0 if named_elsewhere() else Processes(LocalSettings.of()).trainer_workers()
+    if 0 < workers < at_once:
+        reporter.say(
+            f"train.at_once is {at_once} and {workers} trainer worker{'s run' if workers > 1 else ' runs'}: the other trainings wait; "
+            f"askback down, then TRAINER_WORKERS={at_once}, runs them together"
+        )
 
 
 def with_services(work: Callable[[Services], Coroutine[Any, Any, Result]], check: bool = True) -> Result:

@@ -8,7 +8,7 @@ import typer
 
 from askback.cli.folders import RUNS
 from askback.cli.options import ConfigFile, Data, Hint, KeepWrong, Limit, Previous, RetryErrors, RunId, Sampled, Teacher
-from askback.cli.services import stack_if_needed, with_services
+from askback.cli.services import stack_if_needed, tell_of_workers, with_services
 from askback.cli.tracks_group import TracksGroup, push_tracks
 from askback.contracts.errors import InvalidInput, ServiceError
 from askback.loop.choose import FILE, check_id, held_out_run
@@ -77,6 +77,8 @@ def _run(config: RunConfig, run_id: str, last: str, retry_errors: bool = False, 
     reporter.say(f"run {run_id} in {store.folder}/")
     try:
         with stack_if_needed(reporter):
+            if last not in ("harvest", "tracks"):
+                tell_of_workers(config.train.at_once, reporter)
             with_services(lambda services: Run(config, store, services, reporter, retry_errors, redo).until(last))
     except (KeyboardInterrupt, ServiceError, OSError):
         reporter.say(f"run {run_id} stopped; the same command with --id {run_id} continues it")

@@ -54,6 +54,10 @@ class Processes:
         except (OSError, Fault):
             return {}
 
+    def trainer_workers(self) -> int:
+        """Trainer workers of the stack that runs; 0 while supervisord cannot be asked."""
+        return sum(name.startswith("trainer-worker") for name in self.states())
+
     def complaint(self, name: str) -> str:
         """What a dead process's log says of it: the first error in its end, else its last line that says something.
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from askback.contracts.errors import InvalidInput
+from askback.local.trainer_workers import worker_count, worker_threads
 
 _OFFSETS = {"engine": 0, "teacher": 1, "student": 2, "retriever": 3, "trainer": 4, "evaluator": 5, "redis": 6}
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
@@ -24,16 +25,22 @@ class LocalSettings:
     home: Path
     first_port: int
     base_model: str
+    trainer_workers: int = 1
+    """Trainings that run at a time."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> "LocalSettings":
-        """From ASKBACK_HOME (default `var`), ASKBACK_PORT (default 8000) and BASE_MODEL (default the embedded model)."""
+        """From ASKBACK_HOME (default `var`), ASKBACK_PORT (default 8000), BASE_MODEL (default the embedded model) and TRAINER_WORKERS.
+
+        Raises InvalidInput for a port or a number of workers that cannot be.
+        """
         root = Path.cwd()
         home = (root / environment.get("ASKBACK_HOME", "var")).resolve()
         text = environment.get("ASKBACK_PORT", "8000")
         if not text.isdigit() or not 1024 <= int(text) <= 65000:
             raise InvalidInput(f"ASKBACK_PORT: {text!r} is not a port between 1024 and 65000")
-        return cls(root, home, int(text), environment.get("BASE_MODEL", str(home / "models" / EMBEDDED_MODEL)))
+        base_model = environment.get("BASE_MODEL", str(home / "models" / EMBEDDED_MODEL))
+        return cls(root, home, int(text), base_model, worker_count(environment))
 
     @property
     def embedded(self) -> bool:
@@ -91,6 +98,8 @@ class LocalSettings:
             "PYTHON": sys.executable,
             "REDIS_SERVER": redis_server(),
             "REDIS_URL": f"redis://127.0.0.1:{self.port('redis')}/0",
+            "TRAINER_WORKERS": str(self.trainer_workers),
+            "TRAINER_THREADS": str(worker_threads(os.environ, self.trainer_workers, os.cpu_count() or 1)),
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",

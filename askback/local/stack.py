@@ -15,6 +15,7 @@ from askback.contracts.errors import InvalidInput, ServiceError
 from askback.local.ownership import claimed, forget
 from askback.local.processes import Processes
 from askback.local.settings import LocalSettings
+from askback.local.trainer_workers import doubts
 from askback.loop.progress import Reporter
 
 _START_S = 300.0  # the engine takes a minute on two quiet cores
@@ -40,6 +41,8 @@ class Stack:
 
     def _start(self) -> None:
         if not self.running():
+            for doubt in doubts(self._settings.environment()):
+                self._reporter.say(f"warning: {doubt.text}; {doubt.remedy}")
             self._check_ports()
             self._prepare_model()
             self._processes.start()

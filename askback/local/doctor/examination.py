@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from askback.local.doctor import card, containers, keys, network, services, software, storage
+from askback.local.doctor import card, containers, keys, network, services, software, storage, trainings
 from askback.local.doctor.findings import Finding, Report, fail, warn
 from askback.local.doctor.surroundings import Surroundings
 
@@ -17,6 +17,7 @@ CHECKS: Mapping[str, Check] = {
     "engine": software.engine_profile,
     "gpu": card.gpu,
     "gpu lock": card.gpu_lock,
+    "trainings": trainings.workers,
     "memory": storage.memory,
     "volumes": storage.volumes,
     "keys": keys.keys,

@@ -22,7 +22,7 @@ TOKEN = 28 * 2 * 4 * 128 * 2
 
 
 def test_the_profiles_that_the_documentation_names_are_there() -> None:
-    assert list(read_profiles(CONFIG)) == ["cpu", "8gb", "16gb", "24gb", "80gb", "tensor-parallel", "data-parallel"]
+    assert list(read_profiles(CONFIG)) == ["cpu", "8gb", "16gb", "24gb", "80gb", "shared-80gb", "tensor-parallel", "data-parallel"]
 
 
 @pytest.mark.parametrize(("name", "card_gib"), [("8gb", 8), ("16gb", 16), ("24gb", 24)])
@@ -39,6 +39,12 @@ def test_every_gpu_profile_loads_adapters_at_run_time_and_sleeps(name: str) -> N
     profile = read_profiles(CONFIG)[name]
     assert {"--enable-lora", "--enable-prefix-caching", "--enable-sleep-mode"} <= set(profile.flags())
     assert profile.environment() == {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_SERVER_DEV_MODE": "1"}
+
+
+def test_the_profile_beside_trainings_stays_awake_and_serves_their_ranks() -> None:
+    profile = read_profiles(CONFIG)["shared-80gb"]
+    assert (profile.sleep_mode, profile.max_lora_rank, profile.gpu_memory_utilization) == (False, 64, 0.15)
+    assert "--enable-sleep-mode" not in profile.flags()
 
 
 def test_the_cpu_has_the_flags_of_the_embedded_stack_and_never_sleeps() -> None:
