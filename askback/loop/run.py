@@ -99,16 +99,21 @@ class Run:
 
     async def _tracks(self) -> tuple[list[str], dict[str, object]]:
         records = self.store.read_records("harvest.jsonl", HarvestRecord)
-        corpus = tracks.make(self.config, self._samples("train"), self._samples("dev"), records, counter_for(await self._base_model_folder()))
-        files = tracks.write(self.store, corpus)
-        sampled = uncertainty.facts(self.config.data, self._samples("train"), self.store.read_records(uncertainty.FILE, Probe))
-        card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files), sampled)
+        train, dev, counter = self._samples("train"), self._samples("dev"), counter_for(await self._base_model_folder())
+        corpora = {name: tracks.make(self.config, train, dev, records, counter, name) for name in ("", *self.config.tracks.variants)}
+        files = {file: rows for name, made in corpora.items() for file, rows in tracks.write(self.store, made, name).items()}
+        corpus = corpora.pop("")
+        sampled = uncertainty.facts(self.config.data, train, self.store.read_records(uncertainty.FILE, Probe))
+        card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files), sampled, corpora)
         self.store.write_json("tracks/data_card.json", card)
         self.store.write_text("tracks/README.md", data_card.markdown(card))
         for step in corpus.steps:
             self.reporter.say(f"  {data_card.sentence(step)}")
         tracks.refuse_empty(corpus)
-        return list(files), {name: len(rows) for name, rows in corpus.tracks.items()} | {"questions": corpus.accounts}
+        for name, made in corpora.items():
+            self.reporter.say(f"  variant {name}: {made.accounts['kept']} questions kept")
+            tracks.refuse_empty(made, name)
+        return list(files), tracks.counts_of(corpus, corpora)
 
     async def _train(self) -> tuple[list[str], dict[str, object]]:
         jobs = await train(self.config, self.store.run_id, self.services.trainer, self.reporter)

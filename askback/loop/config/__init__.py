@@ -13,6 +13,7 @@ from askback.loop.config.sections import (
     Section,
     Track,
     TracksConfig,
+    TracksSection,
     TrainConfig,
 )
 from askback.loop.config.toml_file import dump_toml, load_config, overridden, parse_config
@@ -30,6 +31,7 @@ __all__ = [
     "Section",
     "Track",
     "TracksConfig",
+    "TracksSection",
     "TrainConfig",
     "dump_toml",
     "load_config",

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from askback.contracts.student import BASE
+from askback.contracts.student import BASE, CotForm
 from askback.contracts.trainer import Method, Recipe
 from askback.loop.config.mistake import mistake
 from askback.loop.config.sections import (
@@ -17,9 +17,11 @@ from askback.loop.config.sections import (
     RecipeConfig,
     Section,
     TracksConfig,
+    TracksSection,
     TrainConfig,
 )
 from askback.loop.config.seeds import seeds_written_out
+from askback.loop.config.variants import check_variants, tracks_of
 from askback.tasks import TASKS
 
 _TRAIN_ROWS = {"strategyqa": 2000, "hotpotqa": 4000}
@@ -34,7 +36,7 @@ class RunConfig(Section):
     """Name of the student's base model, checked against the engine's; empty accepts any."""
     data: DataConfig = DataConfig()
     harvest: HarvestConfig = HarvestConfig()
-    tracks: TracksConfig = TracksConfig()
+    tracks: TracksSection = TracksSection()
     recipe: RecipeConfig = RecipeConfig()
     adapters: list[AdapterConfig] = Field(min_length=1)
     train: TrainConfig = TrainConfig()
@@ -69,6 +71,7 @@ class RunConfig(Section):
                 raise ValueError(f"adapters: {adapter.name!r}: method dpo goes with track preference, method sft with the others")
             known.add(adapter.name)
             self._check_recipe(adapter)
+        check_variants(self.tracks, self.adapters)
         for condition in self.evaluate.conditions:
             if condition.adapter not in known | {BASE}:
                 raise ValueError(f"evaluate.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")
@@ -77,6 +80,15 @@ class RunConfig(Section):
     def recipe_of(self, adapter: AdapterConfig) -> Recipe:
         """The whole recipe of one adapter: the run's with the adapter's own fields over it."""
         return Recipe.model_validate(self.recipe.model_dump(exclude={"from_profile"}) | adapter.recipe)
+
+    def tracks_of(self, variant: str) -> TracksConfig:
+        """The whole settings of a variant of the tracks; empty names the run's own. Raises KeyError for an unknown name."""
+        return tracks_of(self.tracks, variant)
+
+    def cot_of(self, adapter: str) -> CotForm:
+        """The form in which mode `cot` is asked of `adapter`: that of the tracks it was trained on, and the run's own for every other name."""
+        variants = {one.name: one.tracks for one in self.adapters}
+        return self.tracks_of(variants.get(adapter, "")).cot
 
     def _check_recipe(self, adapter: AdapterConfig) -> None:
         try:

@@ -90,6 +90,15 @@ class TracksConfig(Section):
     """Drop rows of the larger class after filtering, for tasks with a closed set of answers."""
     cot: CotForm = CotForm.RATIONALE_FIRST
     """Form of the track `cot`: thought then answer, answer then thought, or each as a task of its own under a prefix."""
+    thought_sentences: int | None = Field(default=None, ge=0)
+    """Sentences that are kept of a thought in `cot`, from its end; 0 leaves the verdict alone behind the same prompt."""
+
+
+class TracksSection(TracksConfig):
+    """The run's own tracks, and other ways to make them from the same harvest."""
+
+    variants: dict[Name, dict[str, Any]] = {}
+    """By name, the fields of this section that differ; `[[adapters]] tracks` names the variant that it trains on."""
 
 
 class RecipeConfig(Recipe):
@@ -105,9 +114,11 @@ class AdapterConfig(Section):
 
     name: Name
     track: Track
+    tracks: str = ""
+    """Variant of the tracks to train on; empty takes the run's own."""
     method: Method = Method.SFT
     init: str = ""
-    """Adapter to start from (DPO); empty starts from the base model."""
+    """Adapter to start from; empty starts from the base model."""
     seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Seed of the training; None takes the run's. A run's TOML may give `seeds = [13, 14, 15]`, which is written out as one adapter a seed."""
     family: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from askback.contracts.records import HarvestRecord, HarvestStage
 from askback.contracts.spending import Spent, spent
-from askback.loop.config import RunConfig
+from askback.loop.config import RunConfig, TracksConfig
 from askback.loop.dataset_card import Licence
 from askback.loop.store import RunStore
 from askback.loop.tracks import Corpus, Row
@@ -27,10 +27,13 @@ def card(
     records: Sequence[HarvestRecord],
     files: Mapping[str, Mapping[str, Any]],
     sampling: Mapping[str, Any] = _STRATIFIED,
+    variants: Mapping[str, Corpus] | None = None,
 ) -> dict[str, Any]:
     """The card as data, which `markdown` renders. `records` are all harvest records, paid for whether used or not.
 
     `sampling` says how the questions were sampled, as `uncertainty.facts` does.
+
+    `variants` are the corpora that were made from the same harvest in other ways.
 
     A local source is named by its folder alone, since cards are published and paths name people.
     """
@@ -49,14 +52,25 @@ def card(
         "hints": _hints(corpus, records) if config.harvest.hint else {},
         "teacher_models": _models(records),
         "harvest_prompts": _versions(records),
-        "prompts": {role: task.prompt_version(role) for role in _roles(task, config)},
+        "prompts": {role: task.prompt_version(role) for role in _roles(task, [config.tracks_of(name) for name in ("", *(variants or {}))])},
         "harvested": len(corpus.traces),
-        "settings": config.tracks.model_dump(),
+        "settings": config.tracks_of("").model_dump(),
         "dev_questions": len(around.dev),
         "tokens": {"counted_by": around.counter.name, "limits": dict(around.limits)},
         "filters": corpus.steps,
         "cost": _cost(records),
         "files": {name: dict(facts) for name, facts in files.items()},
+    } | ({"variants": {name: _variant(config, task, name, one) for name, one in variants.items()}} if variants else {})
+
+
+def _variant(config: RunConfig, task: Task, name: str, corpus: Corpus) -> dict[str, Any]:
+    return {
+        "changes": config.tracks.variants[name],
+        "settings": config.tracks_of(name).model_dump(),
+        "accounts": corpus.accounts,
+        "filters": corpus.steps,
+        "limits": dict(corpus.surroundings.limits),
+        "tracks": {track: _track(task, rows) for track, rows in corpus.tracks.items()},
     }
 
 
@@ -74,10 +88,10 @@ def _track(task: Task, rows: Sequence[Row]) -> dict[str, Any]:
     return {"rows": len(rows), "questions": len({row.sample_id for row in rows}), "classes": classes}
 
 
-def _roles(task: Task, config: RunConfig) -> list[str]:
-    """The prompts that stand in the rows."""
-    cot = [task.cot_role(config.tracks.cot), *(["rationale"] if config.tracks.cot == "multitask" else [])]
-    return ["clarify", "rewrite", "direct", *cot, "context"]
+def _roles(task: Task, settings: Sequence[TracksConfig]) -> list[str]:
+    """The prompts that stand in the rows of tracks that were made with these settings."""
+    cot = [role for one in settings for role in (task.cot_role(one.cot), *(["rationale"] if one.cot == "multitask" else []))]
+    return ["clarify", "rewrite", "direct", *dict.fromkeys(cot), "context"]
 
 
 def _models(records: Sequence[HarvestRecord]) -> dict[str, dict[str, int]]:

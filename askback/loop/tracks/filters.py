@@ -10,7 +10,7 @@ from askback.contracts.records import Example, Message, Record, Sample, Trace
 from askback.loop.config import TracksConfig
 from askback.loop.tokenizers_counter import TokenCounter, WordEstimate, conversation_tokens
 from askback.loop.tracks import ngrams
-from askback.loop.tracks.forms import Row, build, teacher_is_right
+from askback.loop.tracks.forms import Row, Thoughts, build, teacher_is_right
 from askback.tasks import Task
 from askback.tasks.leaks import leaks, tells_hint
 
@@ -107,7 +107,7 @@ def _filters(config: TracksConfig, task: Task, seed: int, around: Surroundings, 
             lambda traces: _without(traces, ngrams.nearly_repeated(_questions(traces), config.near_duplicate)),
         ),
         "overlaps_dev": (config.overlap, lambda traces: _without(traces, ngrams.overlapping(_questions(traces), dev, config.overlap_words))),
-        "too_long": (config.length, lambda traces: [one for one in traces if not _too_long(task, one, config.cot, around)]),
+        "too_long": (config.length, lambda traces: [one for one in traces if not _too_long(task, one, config, around)]),
         "class_balance": (config.balance and bool(task.choices), lambda traces: balanced(traces, _gold, seed)),
     }
     return {reason: keep for reason, (on, keep) in filters.items() if on}
@@ -126,9 +126,10 @@ def _tells(task: Task, trace: Trace, max_questions: int) -> bool:
     return any(leaks(task, exchange.question, trace.sample) for exchange in trace.reply.exchanges[:max_questions])
 
 
-def _too_long(task: Task, trace: Trace, cot: str, around: Surroundings) -> bool:
+def _too_long(task: Task, trace: Trace, config: TracksConfig, around: Surroundings) -> bool:
     """Whether one row of one track is over its limit; the tracks stay parallel, so that one row costs its question everywhere."""
-    built = build(task, [trace], around.max_questions, cot) if around.limits else {}
+    thoughts = Thoughts(config.thought_sentences)
+    built = build(task, [trace], around.max_questions, config.cot, thoughts) if around.limits else {}
     return any(
         conversation_tokens(around.counter, messages) > around.limits[name]
         for name, rows in built.items()

@@ -1,10 +1,12 @@
 """The rows of every track, in TRL's conversational form and in the plain one, made from the traces."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from askback.contracts.records import Example, Message, PreferencePair, Sample, Trace
+from askback.loop.tracks.sentences import last_sentences
 from askback.tasks import Task
 from askback.tasks.task import numbered
 from askback.tasks.word_runs import words
@@ -24,11 +26,22 @@ def draft_is_right(task: Task, trace: Trace) -> bool:
     return task.is_correct(draft, trace.sample) or task.is_correct(task.parse_answer(draft), trace.sample)
 
 
-def build(task: Task, traces: Sequence[Trace], max_questions: int, cot: str = COT) -> dict[str, list[Row]]:
+@dataclass(frozen=True)
+class Thoughts:
+    """What stands of a teacher's thought in the track `cot`."""
+
+    sentences: int | None = None
+    """The last so many of them; None takes all."""
+
+
+WHOLE = Thoughts()
+
+
+def build(task: Task, traces: Sequence[Trace], max_questions: int, cot: str = COT, thoughts: Thoughts = WHOLE) -> dict[str, list[Row]]:
     """The rows of every track, in the order of the traces; `cot` is the form of that track (`askback.tasks.task.COT_ROLES`)."""
     builders: dict[str, Callable[[Task, Trace], list[Row]]] = {
         "direct": _direct,
-        "cot": partial(_cot, form=cot),
+        "cot": partial(_cot, form=cot, thoughts=thoughts),
         "context": _context,
         "dialogue": partial(_dialogue, max_questions=max_questions),
         "preference": _preference,
@@ -75,19 +88,20 @@ def _direct(task: Task, trace: Trace) -> list[Row]:
     return [_example(trace, _asked(task, trace, "direct"), _final(task, trace))]
 
 
-def _cot(task: Task, trace: Trace, form: str) -> list[Row]:
+def _cot(task: Task, trace: Trace, form: str, thoughts: Thoughts) -> list[Row]:
     """One row, or two for `multitask` (Hsieh et al. 2023): the answer under [label], the thought under [rationale].
 
-    A reply without a thought gives no row.
+    A reply without a thought gives no row; where no sentence of it is kept, the verdict alone stands behind the prompt.
     """
-    thought, final = trace.reply.thought, _final(task, trace)
-    if not thought.strip():
+    if not trace.reply.thought.strip():
         return []
+    thought, final = last_sentences(trace.reply.thought, thoughts.sentences), _final(task, trace)
     prompt = _asked(task, trace, task.cot_role(form))
     if form == "multitask":
-        return [_example(trace, prompt, final), _example(trace, _asked(task, trace, "rationale"), thought)]
-    verdict = f"The answer is {final}"
-    return [_example(trace, prompt, f"{verdict}\n{thought}" if form == "answer-first" else f"{thought}\n{verdict}")]
+        rationale = [_example(trace, _asked(task, trace, "rationale"), thought)] if thought else []
+        return [_example(trace, prompt, final), *rationale]
+    parts = [thought, f"The answer is {final}"] if thought else [f"The answer is {final}"]
+    return [_example(trace, prompt, "\n".join(parts[::-1] if form == "answer-first" else parts))]
 
 
 def _context(task: Task, trace: Trace) -> list[Row]:

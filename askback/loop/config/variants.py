@@ -1,0 +1,34 @@
+"""Variants of the tracks: the run's `[tracks]` with the fields of `[tracks.variants.NAME]` over them."""
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from askback.loop.config.mistake import mistake
+from askback.loop.config.sections import AdapterConfig, TracksConfig, TracksSection
+
+
+def tracks_of(section: TracksSection, variant: str) -> TracksConfig:
+    """The whole settings of `variant`; empty names the run's own. Raises KeyError for an unknown name, ValidationError for an unfit field."""
+    own = section.model_dump(exclude={"variants"})
+    return TracksConfig.model_validate(own | (section.variants[variant] if variant else {}))
+
+
+def check_variants(section: TracksSection, adapters: Sequence[AdapterConfig]) -> None:
+    """Raises ValueError for an adapter whose variant is not there, a variant that no adapter names, and a field that does not fit."""
+    known, used = section.variants, {adapter.tracks for adapter in adapters}
+    for adapter in adapters:
+        if adapter.tracks and adapter.tracks not in known:
+            there = ", ".join(known) or "none"
+            raise ValueError(
+                f"adapters: {adapter.name!r}: tracks: no variant {adapter.tracks!r}; there are: {there}; write [tracks.variants.{adapter.tracks}]"
+            )
+    for name in known:
+        if name == "plain":
+            raise ValueError("tracks.variants.plain: tracks/plain holds the plain form of the run's own tracks; choose another name")
+        if name not in used:
+            raise ValueError(f"tracks.variants.{name}: no adapter names it; give one `tracks = {name!r}` or remove the variant")
+        try:
+            tracks_of(section, name)
+        except ValidationError as error:
+            raise ValueError(mistake(error, "tracks", "variants", name)) from error
