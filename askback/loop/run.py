@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from askback.contracts.errors import InvalidInput, UpstreamUnavailable
 from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
@@ -74,10 +75,10 @@ class Run:
         if config.harvest.retrieve:
             train_samples, dev = await attach_passages(config, task, [train_samples, dev], self.services.retriever, self.reporter)
         files, asked = ["samples/train.jsonl", "samples/dev.jsonl"], dict[str, object]()
-        if by_uncertainty:
+        if by_uncertainty or config.data.probe:
             probes = await uncertainty.ask_all(config, task, train_samples, self.services.student, self.store, self.reporter)
-            known = {probe.sample_id: probe.uncertainty for probe in probes if probe.uncertainty is not None}
-            train_samples = least_certain(task, train_samples, config.data.train, config.seed, known)
+            known = uncertainty.known(probes)
+            train_samples = least_certain(task, train_samples, config.data.train, config.seed, known) if by_uncertainty else train_samples
             asked = {uncertainty.FILE: {"asked": len(probes), "failed": len(probes) - len(known)}}
         counts = {name: self.store.write_records(name, samples) for name, samples in zip(files, (train_samples, dev), strict=True)}
         return [*files, *asked], counts | asked
@@ -100,10 +101,12 @@ class Run:
     async def _tracks(self) -> tuple[list[str], dict[str, object]]:
         records = self.store.read_records("harvest.jsonl", HarvestRecord)
         train, dev, counter = self._samples("train"), self._samples("dev"), counter_for(await self._base_model_folder())
-        corpora = {name: tracks.make(self.config, train, dev, records, counter, name) for name in ("", *self.config.tracks.variants)}
+        probes = self.store.read_records(uncertainty.FILE, Probe)
+        make = partial(tracks.make, self.config, train, dev, records, counter, uncertainty=uncertainty.known(probes))
+        corpora = {name: make(variant=name) for name in ("", *self.config.tracks.variants)}
         files = {file: rows for name, made in corpora.items() for file, rows in tracks.write(self.store, made, name).items()}
         corpus = corpora.pop("")
-        sampled = uncertainty.facts(self.config.data, train, self.store.read_records(uncertainty.FILE, Probe))
+        sampled = uncertainty.facts(self.config.data, train, probes)
         card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files), sampled, corpora)
         self.store.write_json("tracks/data_card.json", card)
         self.store.write_text("tracks/README.md", data_card.markdown(card))

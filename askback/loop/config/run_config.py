@@ -21,7 +21,7 @@ from askback.loop.config.sections import (
     TrainConfig,
 )
 from askback.loop.config.seeds import seeds_written_out
-from askback.loop.config.variants import check_variants, tracks_of
+from askback.loop.config.variants import check_sources, check_variants, tracks_of
 from askback.tasks import TASKS
 
 _TRAIN_ROWS = {"strategyqa": 2000, "hotpotqa": 4000}
@@ -72,6 +72,7 @@ class RunConfig(Section):
             known.add(adapter.name)
             self._check_recipe(adapter)
         check_variants(self.tracks, self.adapters)
+        check_sources(self.tracks, self.data)
         for condition in self.evaluate.conditions:
             if condition.adapter not in known | {BASE}:
                 raise ValueError(f"evaluate.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")

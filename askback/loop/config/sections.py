@@ -11,6 +11,7 @@ from askback.contracts.trainer import Method, Recipe
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 Track = Literal["direct", "cot", "context", "dialogue", "preference"]
 Sampling = Literal["stratified", "uncertainty"]
+Selecting = Literal["random", "uncertainty"]
 _MODES = ("direct", "closed_book", "cot", "context", "assisted")
 
 
@@ -38,6 +39,8 @@ class DataConfig(Section):
     """Rows that the student is asked about when it is sampled by `uncertainty`; 0 asks about all."""
     samples: int = Field(default=4, ge=2, le=64)
     """Answers sampled for each row of an open task, whose disagreement is the uncertainty."""
+    probe: bool = False
+    """Ask the student about every training row, however it was sampled, so that tracks can be made of the least certain ones."""
 
     @model_validator(mode="after")
     def _one_source_of_passages(self) -> "DataConfig":
@@ -86,6 +89,10 @@ class TracksConfig(Section):
     """Drop questions with a row over the token limit of its track."""
     max_tokens: int = Field(default=0, ge=0)
     """Tokens of a row's prompt and answer together; 0 takes `max_length` of the recipe that trains on the track."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of each class of the questions that went through the filters to train on."""
+    by: Selecting = "random"
+    """Which of them: any, drawn with the run's seed, or those that the student was least certain about."""
     balance: bool = True
     """Drop rows of the larger class after filtering, for tasks with a closed set of answers."""
     cot: CotForm = CotForm.RATIONALE_FIRST

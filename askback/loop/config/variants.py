@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from askback.loop.config.mistake import mistake
-from askback.loop.config.sections import AdapterConfig, TracksConfig, TracksSection
+from askback.loop.config.sections import AdapterConfig, DataConfig, TracksConfig, TracksSection
 
 
 def tracks_of(section: TracksSection, variant: str) -> TracksConfig:
@@ -32,3 +32,11 @@ def check_variants(section: TracksSection, adapters: Sequence[AdapterConfig]) ->
             tracks_of(section, name)
         except ValidationError as error:
             raise ValueError(mistake(error, "tracks", "variants", name)) from error
+
+
+def check_sources(section: TracksSection, data: DataConfig) -> None:
+    """Raises ValueError for tracks that need what the run does not ask for."""
+    for name in ("", *section.variants):
+        place = f"tracks.variants.{name}" if name else "tracks"
+        if tracks_of(section, name).by == "uncertainty" and not (data.probe or data.sampling == "uncertainty"):
+            raise ValueError(f"{place}.by: the student is not asked about the training rows; set data.probe = true, or by = 'random'")

@@ -66,11 +66,15 @@ def make(
     records: Iterable[HarvestRecord],
     counter: TokenCounter,
     variant: str = "",
+    uncertainty: Mapping[str, float] | None = None,
 ) -> Corpus:
-    """The tracks of the harvested `samples`, made as `variant` says; `dev` is held out of them."""
+    """The tracks of the harvested `samples`, made as `variant` says; `dev` is held out of them.
+
+    `uncertainty` says by id how uncertain the student was about a question, where it was asked.
+    """
     wanted, task, rows = config.tracks_of(variant), task_named(config.task), rows_of(samples, records)
     traces, asked = traces_of(rows), config.harvest.max_questions
-    around = Surroundings(dev=dev, max_questions=asked, limits=limits_of(config, variant), counter=counter)
+    around = Surroundings(dev=dev, max_questions=asked, limits=limits_of(config, variant), counter=counter, uncertainty=uncertainty or {})
     selection = select(wanted, task, traces, config.seed, around)
     built = build(task, selection.kept, asked, wanted.cot, Thoughts(wanted.thought_sentences))
     built["preference"], pair_steps = select_pairs(wanted, task, selection.kept, built["preference"], config.seed)

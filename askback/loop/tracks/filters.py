@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from askback.contracts.records import Example, Message, Record, Sample, Trace
 from askback.loop.config import TracksConfig
+from askback.loop.sample import share
 from askback.loop.tokenizers_counter import TokenCounter, WordEstimate, conversation_tokens
 from askback.loop.tracks import ngrams
 from askback.loop.tracks.forms import Row, Thoughts, build, teacher_is_right
@@ -26,6 +27,7 @@ REASONS = {
     "near_duplicate": "no near duplicates",
     "overlaps_dev": "no overlap with dev questions",
     "too_long": "within the token limit",
+    "not_in_share": "in the share to train on",
     "class_balance": "classes balanced",
 }
 """Why a question is dropped, as it stands in `dropped.jsonl`, with its filter's title; in the order of the filters."""
@@ -48,6 +50,8 @@ class Surroundings:
     limits: Mapping[str, int] = field(default_factory=dict)
     """Most tokens of a row by track; a track that is not named has no limit."""
     counter: TokenCounter = field(default_factory=WordEstimate)
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    """How uncertain the student was about a question, by its id, from 0 to 1; empty unless it was asked."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def _filters(config: TracksConfig, task: Task, seed: int, around: Surroundings, 
         ),
         "overlaps_dev": (config.overlap, lambda traces: _without(traces, ngrams.overlapping(_questions(traces), dev, config.overlap_words))),
         "too_long": (config.length, lambda traces: [one for one in traces if not _too_long(task, one, config, around)]),
+        "not_in_share": (config.share < 1, lambda traces: _shared(config, task, traces, seed, around)),
         "class_balance": (config.balance and bool(task.choices), lambda traces: balanced(traces, _gold, seed)),
     }
     return {reason: keep for reason, (on, keep) in filters.items() if on}
@@ -137,6 +142,12 @@ def _too_long(task: Task, trace: Trace, config: TracksConfig, around: Surroundin
         for row in rows
         for messages in _conversations(row)
     )
+
+
+def _shared(config: TracksConfig, task: Task, traces: list[Trace], seed: int, around: Surroundings) -> list[Trace]:
+    known = around.uncertainty if config.by == "uncertainty" else None
+    chosen = share(task, [trace.sample for trace in traces], config.share, seed, known) if traces else set()
+    return [trace for trace in traces if trace.sample.id in chosen]
 
 
 def _conversations(row: Row) -> list[list[Message]]:
