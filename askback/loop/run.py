@@ -87,7 +87,7 @@ class Run:
         samples, file = self._samples("train"), "harvest.jsonl"
         await prepare_teacher(self.config, [*samples, *self._samples("dev")], self.services.teacher)
         task = task_named(self.config.task)
-        versions = versions_of(task, self.config.harvest.hint)
+        versions = versions_of(task, self.config.harvest.hint, self.config.harvest.replies)
         rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors, versions)
         with self.reporter.bar("harvest", len(rows)) as bar, self.store.appender(file) as kept:
             await harvest(self.config.harvest, task, rows, self.services, kept.append, bar, self.store.run_id)
@@ -183,7 +183,8 @@ class Run:
     def _edited(self) -> tuple[str, ...]:
         """The stages to do again since a prompt file that the harvest reads was edited; what did not read it is not asked again."""
         manifest = self.store.manifest("harvest")
-        now = {str(stage): version for stage, version in versions_of(task_named(self.config.task), self.config.harvest.hint).items()}
+        task, asked = task_named(self.config.task), self.config.harvest
+        now = {str(stage): version for stage, version in versions_of(task, asked.hint, asked.replies).items()}
         then = manifest["counts"].get("prompts", now) if manifest else now
         changed = [version for stage, version in now.items() if then.get(stage) != version]
         if not changed:

@@ -72,7 +72,7 @@ class RunConfig(Section):
             known.add(adapter.name)
             self._check_recipe(adapter)
         check_variants(self.tracks, self.adapters)
-        check_sources(self.tracks, self.data)
+        check_sources(self.tracks, self.data, self.harvest)
         for condition in self.evaluate.conditions:
             if condition.adapter not in known | {BASE}:
                 raise ValueError(f"evaluate.conditions: {condition.name}: no adapter {condition.adapter!r}; there are base, {', '.join(known)}")

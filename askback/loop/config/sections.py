@@ -66,6 +66,8 @@ class HarvestConfig(Section):
     """Passages retrieved for each question before the draft; 0 keeps the dataset's own."""
     hint: bool = False
     """Ask the teacher a second time, with the gold answer at hand, where its verdict differs from gold (STaR)."""
+    replies: int = Field(default=1, ge=1, le=4)
+    """Replies of the teacher to each question, for tracks of several rationales a question; the student reads the first alone."""
 
 
 class TracksConfig(Section):
@@ -99,6 +101,11 @@ class TracksConfig(Section):
     """Form of the track `cot`: thought then answer, answer then thought, or each as a task of its own under a prefix."""
     thought_sentences: int | None = Field(default=None, ge=0)
     """Sentences that are kept of a thought in `cot`, from its end; 0 leaves the verdict alone behind the same prompt."""
+
+    replies: int = Field(default=1, ge=1, le=4)
+    """Replies to a question whose thoughts become rows of `cot`, each its own, where the verdict is right (Ho et al. 2022)."""
+    rationales: float = Field(default=1.0, ge=0, le=1)
+    """Share of the questions whose thought is a row of its own in the form `multitask`."""
 
 
 class TracksSection(TracksConfig):

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from askback.contracts.student import CotForm
 from askback.loop.config.mistake import mistake
-from askback.loop.config.sections import AdapterConfig, DataConfig, TracksConfig, TracksSection
+from askback.loop.config.sections import AdapterConfig, DataConfig, HarvestConfig, TracksConfig, TracksSection
 
 
 def tracks_of(section: TracksSection, variant: str) -> TracksConfig:
@@ -34,9 +35,16 @@ def check_variants(section: TracksSection, adapters: Sequence[AdapterConfig]) ->
             raise ValueError(mistake(error, "tracks", "variants", name)) from error
 
 
-def check_sources(section: TracksSection, data: DataConfig) -> None:
-    """Raises ValueError for tracks that need what the run does not ask for."""
+def check_sources(section: TracksSection, data: DataConfig, harvest: HarvestConfig) -> None:
+    """Raises ValueError for tracks that need what the run does not ask for, and for fields that say nothing beside each other."""
     for name in ("", *section.variants):
-        place = f"tracks.variants.{name}" if name else "tracks"
-        if tracks_of(section, name).by == "uncertainty" and not (data.probe or data.sampling == "uncertainty"):
+        place, wanted = f"tracks.variants.{name}" if name else "tracks", tracks_of(section, name)
+        multitask = wanted.cot is CotForm.MULTITASK
+        if wanted.by == "uncertainty" and not (data.probe or data.sampling == "uncertainty"):
             raise ValueError(f"{place}.by: the student is not asked about the training rows; set data.probe = true, or by = 'random'")
+        if wanted.replies > harvest.replies:
+            raise ValueError(f"{place}.replies: {wanted.replies} are more than the {harvest.replies} of `harvest.replies`; raise that, or lower this")
+        if wanted.replies > 1 and multitask:
+            raise ValueError(f"{place}.replies: the form multitask takes one reply a question; set replies = 1, or another form of `cot`")
+        if wanted.rationales < 1 and not multitask:
+            raise ValueError(f"{place}.rationales: only the form multitask has rows of thoughts alone; set cot = 'multitask', or rationales = 1")

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from askback.contracts.records import HarvestRecord, HarvestStage
+from askback.contracts.records import FURTHER, OPTIONAL, HarvestRecord, HarvestStage
 from askback.contracts.spending import Spent, spent
 from askback.loop.config import RunConfig, TracksConfig
 from askback.loop.dataset_card import Licence
@@ -53,6 +53,7 @@ def card(
         "teacher_models": _models(records),
         "harvest_prompts": _versions(records),
         "prompts": {role: task.prompt_version(role) for role in _roles(task, [config.tracks_of(name) for name in ("", *(variants or {}))])},
+        "further_replies": corpus.further,
         "harvested": len(corpus.traces),
         "settings": config.tracks_of("").model_dump(),
         "dev_questions": len(around.dev),
@@ -69,6 +70,7 @@ def _variant(config: RunConfig, task: Task, name: str, corpus: Corpus) -> dict[s
         "settings": config.tracks_of(name).model_dump(),
         "accounts": corpus.accounts,
         "filters": corpus.steps,
+        "further_replies": corpus.further,
         "limits": dict(corpus.surroundings.limits),
         "tracks": {track: _track(task, rows) for track, rows in corpus.tracks.items()},
     }
@@ -98,7 +100,7 @@ def _models(records: Sequence[HarvestRecord]) -> dict[str, dict[str, int]]:
     """By backend: the models that answered, with their numbers of answers."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
-        if record.stage in (HarvestStage.TEACHER, HarvestStage.HINT) and record.backend:
+        if record.stage in (HarvestStage.TEACHER, HarvestStage.HINT, *FURTHER) and record.backend:
             found[record.backend][record.model] += 1
     return {backend: dict(sorted(models.items())) for backend, models in sorted(found.items())}
 
@@ -111,9 +113,9 @@ def _hints(corpus: Corpus, records: Sequence[HarvestRecord]) -> dict[str, int]:
 
 
 def _stages(records: Sequence[HarvestRecord]) -> list[HarvestStage]:
-    """Every step, and the second try where there was one."""
+    """Every step, and those that a row may go without where there were any."""
     tried = {record.stage for record in records}
-    return [stage for stage in HarvestStage if stage in tried or stage is not HarvestStage.HINT]
+    return [stage for stage in HarvestStage if stage in tried or stage not in OPTIONAL]
 
 
 def _versions(records: Sequence[HarvestRecord]) -> dict[str, list[str]]:

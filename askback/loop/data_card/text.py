@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from askback.loop.data_card.variants import variants
+from askback.loop.data_card.variants import further, variants
 from askback.loop.dataset_card import head
 
 _FORMS = {
@@ -67,7 +67,7 @@ def _filters(data: Mapping[str, Any]) -> list[str]:
         classes = f"{_words(step.get('classes_before'))} | {_words(step.get('classes_after'))}"
         table.append(f"| {step['filter']} | {step['before']} | {step['after']} | {classes} |")
     notes = f"Overlap is held against {data['dev_questions']} dev questions. Tokens are counted by {data['tokens']['counted_by']}; limits: {limits}."
-    return ["## Filters", "", *table, "", notes]
+    return ["## Filters", "", *table, "", notes, *further(data["further_replies"])]
 
 
 def _tracks(data: Mapping[str, Any]) -> list[str]:

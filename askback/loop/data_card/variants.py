@@ -20,7 +20,16 @@ def _variant(name: str, one: Mapping[str, Any]) -> list[str]:
     for track, facts in one["tracks"].items():
         table.append(f"| `{name}/{track}` | {facts['rows']} | {facts['questions']} | {_classes(facts['classes'])} |")
     told = [f"Differs from the tracks above in: {changes}.", f"Questions: {counts['kept']} kept; dropped: {dropped}."]
-    return [f"## Variant {name}", "", *told, f"Filters: {steps}. Token limits: {limits}.", "", *table]
+    told += [f"Filters: {steps}. Token limits: {limits}.", *further(one["further_replies"])]
+    return [f"## Variant {name}", "", *told, "", *table]
+
+
+def further(counts: Mapping[str, int]) -> list[str]:
+    """What became of the further replies of the teacher, in one line; none where each question took one reply."""
+    if not counts:
+        return []
+    left_out = ", ".join(f"`{reason}` {count}" for reason, count in counts.items() if reason not in ("offered", "used")) or "none"
+    return [f"Further replies of the teacher: {counts['offered']} offered, {counts['used']} rows of `cot`; left out: {left_out}."]
 
 
 def _classes(counts: Mapping[str, int]) -> str:

@@ -10,14 +10,16 @@ from pydantic import BaseModel
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import HarvestRecord, Sample, Trace
-from askback.loop.config import RunConfig
+from askback.loop.config import RunConfig, TracksConfig
 from askback.loop.harvest import Row as HarvestRow
 from askback.loop.harvest import rows_of, traces_of
+from askback.loop.sample import share
 from askback.loop.store import RunStore
 from askback.loop.tokenizers_counter import TokenCounter
 from askback.loop.tracks.filters import Selection, Step, Surroundings, select, select_pairs
 from askback.loop.tracks.forms import Row, Thoughts, build, plain
-from askback.tasks import task_named
+from askback.loop.tracks.replies import further
+from askback.tasks import Task, task_named
 
 TRACKS = ("direct", "cot", "context", "dialogue", "preference")
 
@@ -35,6 +37,8 @@ class Corpus:
     """The filters of the questions, then those of the pairs."""
     accounts: dict[str, Any]
     surroundings: Surroundings
+    further: dict[str, int]
+    """What became of the further replies to the kept questions; empty where each takes one."""
 
 
 def limits_of(config: RunConfig, variant: str = "") -> dict[str, int]:
@@ -76,11 +80,20 @@ def make(
     traces, asked = traces_of(rows), config.harvest.max_questions
     around = Surroundings(dev=dev, max_questions=asked, limits=limits_of(config, variant), counter=counter, uncertainty=uncertainty or {})
     selection = select(wanted, task, traces, config.seed, around)
-    built = build(task, selection.kept, asked, wanted.cot, Thoughts(wanted.thought_sentences))
+    others = further(wanted, task, selection.kept, {row.sample.id: row.further for row in rows}, config.seed, around)
+    told = _told(wanted, task, selection.kept, config.seed)
+    built = build(task, selection.kept, asked, wanted.cot, Thoughts(wanted.thought_sentences, others.replies, told))
     built["preference"], pair_steps = select_pairs(wanted, task, selection.kept, built["preference"], config.seed)
     steps = [*selection.steps, *pair_steps]
-    shown = {} if variant else plain(task, selection.kept)
-    return Corpus(traces, selection, built, shown, steps, account(rows, selection), around)
+    shown = {} if variant else plain(task, selection.kept, wanted.thought_sentences)
+    return Corpus(traces, selection, built, shown, steps, account(rows, selection), around, others.counts)
+
+
+def _told(config: TracksConfig, task: Task, kept: Sequence[Trace], seed: int) -> set[str] | None:
+    """Ids of the questions whose thought is a row of its own; None for all."""
+    if config.rationales == 1:
+        return None
+    return share(task, [trace.sample for trace in kept], config.rationales, seed) if kept and config.rationales else set()
 
 
 def counts_of(corpus: Corpus, variants: Mapping[str, Corpus]) -> dict[str, object]:

@@ -104,14 +104,14 @@ def _filters(config: TracksConfig, task: Task, seed: int, around: Surroundings, 
     filters: dict[str, tuple[bool, Keep]] = {
         "teacher_disagrees": (not config.keep_wrong, lambda traces: [one for one in traces if teacher_is_right(task, one)]),
         "tells_hint": (config.hints and hinted, lambda traces: [one for one in traces if not (one.hinted and tells_hint(one.reply))]),
-        "question_leaks_answer": (config.leaks, lambda traces: [one for one in traces if not _tells(task, one, around.max_questions)]),
+        "question_leaks_answer": (config.leaks, lambda traces: [one for one in traces if not tells_answer(task, one, around.max_questions)]),
         "duplicate": (config.duplicates, lambda traces: _without(traces, ngrams.repeated(_questions(traces)))),
         "near_duplicate": (
             config.duplicates,
             lambda traces: _without(traces, ngrams.nearly_repeated(_questions(traces), config.near_duplicate)),
         ),
         "overlaps_dev": (config.overlap, lambda traces: _without(traces, ngrams.overlapping(_questions(traces), dev, config.overlap_words))),
-        "too_long": (config.length, lambda traces: [one for one in traces if not _too_long(task, one, config, around)]),
+        "too_long": (config.length, lambda traces: [one for one in traces if not too_long(task, one, config, around)]),
         "not_in_share": (config.share < 1, lambda traces: _shared(config, task, traces, seed, around)),
         "class_balance": (config.balance and bool(task.choices), lambda traces: balanced(traces, _gold, seed)),
     }
@@ -126,12 +126,12 @@ def _without(traces: Sequence[Trace], positions: set[int]) -> list[Trace]:
     return [trace for position, trace in enumerate(traces) if position not in positions]
 
 
-def _tells(task: Task, trace: Trace, max_questions: int) -> bool:
+def tells_answer(task: Task, trace: Trace, max_questions: int) -> bool:
     """Whether one of the questions that the student would learn to ask tells the answer."""
     return any(leaks(task, exchange.question, trace.sample) for exchange in trace.reply.exchanges[:max_questions])
 
 
-def _too_long(task: Task, trace: Trace, config: TracksConfig, around: Surroundings) -> bool:
+def too_long(task: Task, trace: Trace, config: TracksConfig, around: Surroundings) -> bool:
     """Whether one row of one track is over its limit; the tracks stay parallel, so that one row costs its question everywhere."""
     thoughts = Thoughts(config.thought_sentences)
     built = build(task, [trace], around.max_questions, config.cot, thoughts) if around.limits else {}

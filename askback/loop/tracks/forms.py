@@ -1,11 +1,11 @@
 """The rows of every track, in TRL's conversational form and in the plain one, made from the traces."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from askback.contracts.records import Example, Message, PreferencePair, Sample, Trace
+from askback.contracts.records import Example, Message, PreferencePair, Sample, TeacherReply, Trace
 from askback.loop.tracks.sentences import last_sentences
 from askback.tasks import Task
 from askback.tasks.task import numbered
@@ -32,6 +32,10 @@ class Thoughts:
 
     sentences: int | None = None
     """The last so many of them; None takes all."""
+    further: Mapping[str, Sequence[TeacherReply]] = field(default_factory=dict)
+    """By the question's id, further replies whose thought is a row of its own."""
+    rationales: Set[str] | None = None
+    """Ids of the questions whose thought is a row of its own in `multitask`; None takes all."""
 
 
 WHOLE = Thoughts()
@@ -49,8 +53,11 @@ def build(task: Task, traces: Sequence[Trace], max_questions: int, cot: str = CO
     return {name: [row for trace in traces for row in builder(task, trace)] for name, builder in builders.items()}
 
 
-def plain(task: Task, traces: Sequence[Trace]) -> dict[str, list[dict[str, Any]]]:
-    """`direct` as {question, answer} and `cot` as {question, cot, answer}; questions over passages keep their supporting sentences."""
+def plain(task: Task, traces: Sequence[Trace], most: int | None = None) -> dict[str, list[dict[str, Any]]]:
+    """`direct` as {question, answer} and `cot` as {question, cot, answer}; questions over passages keep their supporting sentences.
+
+    `most` is the number of sentences that are kept of a thought, from its end.
+    """
     direct: list[dict[str, Any]] = []
     cot: list[dict[str, Any]] = []
     for trace in traces:
@@ -58,7 +65,7 @@ def plain(task: Task, traces: Sequence[Trace]) -> dict[str, list[dict[str, Any]]
         ends = {"answer": _answer(task, trace), **_support(sample)}
         direct.append({"question": sample.question, **ends})
         if trace.reply.thought.strip():
-            cot.append({"question": sample.question, "cot": trace.reply.thought, **ends})
+            cot.append({"question": sample.question, "cot": last_sentences(trace.reply.thought, most), **ends})
     return {"direct": direct, "cot": cot}
 
 
@@ -89,19 +96,25 @@ def _direct(task: Task, trace: Trace) -> list[Row]:
 
 
 def _cot(task: Task, trace: Trace, form: str, thoughts: Thoughts) -> list[Row]:
-    """One row, or two for `multitask` (Hsieh et al. 2023): the answer under [label], the thought under [rationale].
+    """One row a reply, or two for `multitask` (Hsieh et al. 2023): the answer under [label], the thought under [rationale].
 
-    A reply without a thought gives no row; where no sentence of it is kept, the verdict alone stands behind the prompt.
+    A first reply without a thought gives no row; where no sentence of it is kept, the verdict alone stands behind the prompt.
     """
+    sample_id = trace.sample.id
     if not trace.reply.thought.strip():
         return []
-    thought, final = last_sentences(trace.reply.thought, thoughts.sentences), _final(task, trace)
-    prompt = _asked(task, trace, task.cot_role(form))
+    thought, prompt = last_sentences(trace.reply.thought, thoughts.sentences), _asked(task, trace, task.cot_role(form))
     if form == "multitask":
-        rationale = [_example(trace, _asked(task, trace, "rationale"), thought)] if thought else []
-        return [_example(trace, prompt, final), *rationale]
+        told = bool(thought) and (thoughts.rationales is None or sample_id in thoughts.rationales)
+        rationale = [_example(trace, _asked(task, trace, "rationale"), thought)] if told else []
+        return [_example(trace, prompt, _final(task, trace)), *rationale]
+    others = [last_sentences(reply.thought, thoughts.sentences) for reply in thoughts.further.get(sample_id, ())]
+    return [_example(trace, prompt, _reasoned(one, _final(task, trace), form)) for one in (thought, *others)]
+
+
+def _reasoned(thought: str, final: str, form: str) -> str:
     parts = [thought, f"The answer is {final}"] if thought else [f"The answer is {final}"]
-    return [_example(trace, prompt, "\n".join(parts[::-1] if form == "answer-first" else parts))]
+    return "\n".join(parts[::-1] if form == "answer-first" else parts)
 
 
 def _context(task: Task, trace: Trace) -> list[Row]:
