@@ -12,10 +12,14 @@ from track_traces import trace
 
 from askback.contracts.errors import BudgetExceeded, InvalidInput, NotFound
 from askback.contracts.records import FURTHER, Example, Exchange, HarvestRecord, HarvestStage, Sample, TeacherReply
-from askback.contracts.teacher import ChatRequest
+from askback.contracts.teacher import Backend, ChatRequest, PriceResponse
 from askback.loop import tracks
 from askback.loop.config import TracksConfig, parse_config
-from askback.loop.harvest import rows_of, versions_of
+from askback.loop.estimate.calls import Count
+from askback.loop.estimate.expected import Known, expect
+from askback.loop.estimate.teacher_facts import Prices
+from askback.loop.estimate.work import Counted, harvest_work
+from askback.loop.harvest import Row, rows_of, versions_of
 from askback.loop.progress import Reporter
 from askback.loop.run import Run
 from askback.loop.services import Services
@@ -251,3 +255,24 @@ async def test_a_share_of_the_questions_has_its_thought_as_a_row(tmp_path: Path,
     labels = Counter(row.label for row in rows if row.prompt[0].content.startswith("[rationale]"))
     assert labels.total() == told and len(rows) == 8 + told
     assert labels["yes"] == labels["no"]
+
+
+def test_the_estimate_counts_every_further_reply_once() -> None:
+    config = parse_config(RAW | {"harvest": RAW["harvest"] | {"hint": True}}, "t")
+    count = Count(TASK, tracks.Surroundings().counter, 50)
+    samples = [one.sample for one in (trace(1), trace(2, gold="no"))]
+    expected = expect(TASK, samples, Known(recorded={"q1": replying("no"), "q2": replying("no")}), 2)
+    counted = Counted.of(config, count, expected, [])
+    assert [[call.metadata["sample_index"] for call in calls] for calls in counted.further] == [["1", "1"], ["2", "2"]]
+    assert [(call.sample_id, call.metadata["sample_index"]) for call in counted.second_tries] == [("q1", "3")]
+    assert [call.prompt for call in counted.further[0]] == [call.prompt for call in counted.first_tries]
+    done = Row(samples[0], {HarvestStage.MORE_1: HarvestRecord(sample_id="q1", stage=HarvestStage.MORE_1, error="NotFound: none")})
+    who = Backend(name="replay", kind="replay", model="", fallback=[], active=True)
+    price = PriceResponse(backend="replay", model="", prompt_usd_per_million=0, completion_usd_per_million=0, batch_factor=None)
+    work = harvest_work(config, counted, [done], who, Prices(price, None))
+    assert {one.name: one.done for one in work} == {
+        "harvest": set(),
+        "harvest, second try": set(),
+        "harvest, more-1": {"q1"},
+        "harvest, more-2": set(),
+    }
