@@ -100,12 +100,22 @@ class Probe(Record):
 
 
 class HarvestStage(StrEnum):
-    """The steps of a row through the harvest, in order. `hint` is a second try, made only where the first verdict differs from gold."""
+    """The steps of a row through the harvest, in order. `hint` is a second try, made only where the first verdict differs from gold; `more-1`
+    to `more-3` are further replies to the teacher's question, which only a harvest of several replies has."""
 
     DRAFT = "draft"
     TEACHER = "teacher"
     HINT = "hint"
+    MORE_1 = "more-1"
+    MORE_2 = "more-2"
+    MORE_3 = "more-3"
     REWRITE = "rewrite"
+
+
+FURTHER = (HarvestStage.MORE_1, HarvestStage.MORE_2, HarvestStage.MORE_3)
+"""Further replies, in order: the first of them is the teacher's second reply."""
+OPTIONAL = (HarvestStage.HINT, *FURTHER)
+"""Steps that a row may go without, and whose failure costs no row."""
 
 
 class HarvestRecord(Record):

@@ -54,7 +54,8 @@ def _to_reopen(config: RunConfig, store: RunStore, reporter: Reporter, retry_err
 def _edited(config: RunConfig, store: RunStore, reporter: Reporter) -> Sequence[str]:
     """The stages to do again since a prompt file that the harvest reads was edited; what did not read it is not asked again."""
     manifest = store.manifest("harvest")
-    now = {str(stage): version for stage, version in versions_of(task_named(config.task), config.harvest.hint).items()}
+    versions = versions_of(task_named(config.task), config.harvest.hint, config.harvest.replies)
+    now = {str(stage): version for stage, version in versions.items()}
     then = manifest["counts"].get("prompts", now) if manifest else now
     changed = [version for stage, version in now.items() if then.get(stage) != version]
     if not changed:

@@ -46,7 +46,7 @@ async def evaluate(
     """Predictions of every condition in `predictions/<condition>.jsonl`; what is there is kept, with `retry_errors` without those that failed.
     Returns counts by condition.
 
-    `names` are the served names of the adapters. Mode `cot` is asked in the form of the run's track, and the run's own teacher
+    `names` are the served names of the adapters. Mode `cot` is asked in the form of the adapter's own tracks, and the run's own teacher
     answers the student's questions, or gives its own in mode `tutored`. `payer` is the run that pays for them, by default the one of `store`.
     """
     counts = {}
@@ -54,7 +54,7 @@ async def evaluate(
         common = {"adapter": names[condition.adapter]}
         if condition.asks:
             common |= {"run": payer or store.run_id, "teacher": config.harvest.teacher, "index": config.data.index}
-        predict = partial(_predict, condition, config.tracks.cot, common, student)
+        predict = partial(_predict, condition, config.cot_of(condition.adapter), common, student)
         done = _kept(store, condition, retry_errors)
         counts[condition.name] = await _answer_all(config.evaluate, condition, samples, predict, store, reporter, done)
     return counts

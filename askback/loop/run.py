@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from askback.contracts.errors import InvalidInput, UpstreamUnavailable
 from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
@@ -89,11 +90,11 @@ class Run:
             splits = [train_samples, dev, kept]
             train_samples, dev, kept = await attach_passages(config, task, splits, self.services.retriever, self.reporter)
         files, asked = ["samples/train.jsonl", "samples/dev.jsonl"], dict[str, object]()
-        if by_uncertainty:
+        if by_uncertainty or config.data.probe:
             adapter = await load_previous(config, self.store, self.services.student)
             probes = await uncertainty.ask_all(config, task, train_samples, self.services.student, self.store, self.reporter, adapter)
-            known = {probe.sample_id: probe.uncertainty for probe in probes if probe.uncertainty is not None}
-            train_samples = least_certain(task, train_samples, config.data.train, config.seed, known)
+            known = uncertainty.known(probes)
+            train_samples = least_certain(task, train_samples, config.data.train, config.seed, known) if by_uncertainty else train_samples
             asked = {uncertainty.FILE: {"asked": len(probes), "failed": len(probes) - len(known)}}
         written = dict(zip(files, (train_samples, dev), strict=True)) | ({HELD_OUT: kept} if kept else {})
         counts = {name: self.store.write_records(name, samples) for name, samples in written.items()}
@@ -105,7 +106,7 @@ class Run:
         task = task_named(self.config.task)
         adapter = await load_previous(self.config, self.store, self.services.student)
         student = previous_student(self.config, self.store)
-        versions = versions_of(task, self.config.harvest.hint)
+        versions = versions_of(task, self.config.harvest.hint, self.config.harvest.replies)
         rows = rows_of(samples, self.store.read_records(file, HarvestRecord), self.retry_errors, versions)
         with self.reporter.bar("harvest", len(rows)) as bar, self.store.appender(file) as kept:
             await harvest(self.config.harvest, task, rows, self.services, kept.append, bar, self.store.run_id, adapter)
@@ -118,16 +119,23 @@ class Run:
 
     async def _tracks(self) -> tuple[list[str], dict[str, object]]:
         records = self.store.read_records("harvest.jsonl", HarvestRecord)
-        corpus = tracks.make(self.config, self._samples("train"), self._tested(), records, counter_for(await self._base_model_folder()))
-        files = tracks.write(self.store, corpus)
-        sampled = uncertainty.facts(self.config.data, self._samples("train"), self.store.read_records(uncertainty.FILE, Probe))
-        card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files), sampled)
+        train, tested, counter = self._samples("train"), self._tested(), counter_for(await self._base_model_folder())
+        probes = self.store.read_records(uncertainty.FILE, Probe)
+        make = partial(tracks.make, self.config, train, tested, records, counter, uncertainty=uncertainty.known(probes))
+        corpora = {name: make(variant=name) for name in self.config.variants}
+        files = {file: rows for name, made in corpora.items() for file, rows in tracks.write(self.store, made, name).items()}
+        corpus = corpora.pop("")
+        sampled = uncertainty.facts(self.config.data, train, probes)
+        card = data_card.card(self.config, task_named(self.config.task), corpus, records, data_card.file_facts(self.store, files), sampled, corpora)
         self.store.write_json("tracks/data_card.json", card)
         self.store.write_text("tracks/README.md", data_card.markdown(card))
         for step in corpus.steps:
             self.reporter.say(f"  {data_card.sentence(step)}")
         tracks.refuse_empty(corpus)
-        return list(files), {name: len(rows) for name, rows in corpus.tracks.items()} | {"questions": corpus.accounts}
+        for name, made in corpora.items():
+            self.reporter.say(f"  variant {name}: {made.accounts['kept']} questions kept")
+            tracks.refuse_empty(made, name)
+        return list(files), tracks.counts_of(corpus, corpora)
 
     async def _train(self) -> tuple[list[str], dict[str, object]]:
         jobs = await train(self.config, self.store.run_id, self.services.trainer, self.reporter)

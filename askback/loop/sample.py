@@ -46,6 +46,14 @@ def least_certain(task: Task, samples: Sequence[Sample], size: int, seed: int, u
     return chosen
 
 
+def share(task: Task, samples: Sequence[Sample], part: float, seed: int, uncertainty: Mapping[str, float] | None = None) -> set[str]:
+    """Ids of `part` of the samples, of each stratum in proportion and one at the least: drawn with `seed`, or with `uncertainty` (by id) the
+    least certain ones."""
+    size = max(1, round(part * len(samples)))
+    chosen = stratified(task, samples, size, seed) if uncertainty is None else least_certain(task, samples, size, seed, uncertainty)
+    return {sample.id for sample in chosen}
+
+
 def _strata(task: Task, samples: Sequence[Sample]) -> Strata:
     strata: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:

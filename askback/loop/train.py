@@ -12,6 +12,7 @@ from askback.loop.concurrently import concurrently
 from askback.loop.config import AdapterConfig, RunConfig
 from askback.loop.patience import patiently
 from askback.loop.progress import Reporter
+from askback.loop.tracks import file_of
 
 _POLL_S = 1.0
 _SILENCE_S = 60.0  # where none has moved for so long, one is sent again: its worker may be gone
@@ -54,7 +55,7 @@ def _request(config: RunConfig, run_id: str, adapter: AdapterConfig) -> TrainReq
         run_id=run_id,
         name=adapter.name,
         method=adapter.method,
-        dataset=f"tracks/{adapter.track}.jsonl",
+        dataset=file_of(adapter.track, adapter.tracks),
         init_adapter=f"adapters/{adapter.init}" if adapter.init else "",
         recipe=config.recipe_of(adapter),
         seed=config.seed if adapter.seed is None else adapter.seed,

@@ -49,7 +49,8 @@ async def ask_all(
         await concurrently(config.harvest.concurrency, left, ask)
     probes = [done[sample.id] for sample in pool]
     if probes and all(probe.error for probe in probes):
-        raise InvalidInput(f"data.sampling: the student answered none of {len(probes)} questions; the first error: {probes[0].error}")
+        field = "sampling" if config.data.sampling == "uncertainty" else "probe"
+        raise InvalidInput(f"data.{field}: the student answered none of {len(probes)} questions; the first error: {probes[0].error}")
     return probes
 
 
@@ -99,15 +100,20 @@ async def _answer(sample: Sample, student: StudentClient, adapter: str, temperat
     return await patiently(partial(student.answer, request))
 
 
+def known(probes: Sequence[Probe]) -> dict[str, float]:
+    """How uncertain the student was, by the question's id; of two probes of one question the later counts, and failed ones say nothing."""
+    last = {probe.sample_id: probe for probe in probes}
+    return {name: probe.uncertainty for name, probe in last.items() if probe.uncertainty is not None}
+
+
 def facts(data: DataConfig, taken: Sequence[Sample], probes: Sequence[Probe]) -> dict[str, Any]:
     """How the rows were sampled, for the data card; `probes` are all lines of `FILE`, of which the last of a row counts."""
     if data.sampling != "uncertainty":
         return {"by": data.sampling}
-    last = {probe.sample_id: probe for probe in probes}
-    known = {name: probe.uncertainty for name, probe in last.items() if probe.uncertainty is not None}
-    ours = [known[sample.id] for sample in taken if sample.id in known]
+    last, doubts = {probe.sample_id: probe for probe in probes}, known(probes)
+    ours = [doubts[sample.id] for sample in taken if sample.id in doubts]
     failed = sum(probe.error is not None for probe in last.values())
-    medians = {"median_of_asked": _median(list(known.values())), "median_of_taken": _median(ours)}
+    medians = {"median_of_asked": _median(list(doubts.values())), "median_of_taken": _median(ours)}
     return {"by": data.sampling, "asked": len(last), "failed": failed, "samples": data.samples, **medians}
 
 

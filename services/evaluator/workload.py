@@ -25,7 +25,7 @@ def estimated_s(run: RunFolder) -> float:
     files = [run.samples_file, *map(run.predictions_file, conditions)]
     if not all(file.exists() for file in files):
         return 0.0
-    read = {*files, *run.path.glob("samples/*.jsonl"), *run.path.glob("tracks/*.jsonl")}
+    read = {*files, *run.path.glob("samples/*.jsonl"), *run.path.glob("tracks/*.jsonl"), *run.path.glob("tracks/*/*.jsonl")}
     for file in read:
         refuse_large(file, run.name_of(file), run.max_bytes)
     size = sum(file.stat().st_size for file in read)

@@ -51,9 +51,9 @@ def test_rejection_sampling_and_balance_with_counts() -> None:
 
 def test_all_filters_are_on_by_default_and_each_can_be_switched_off() -> None:
     traces = [trace(0), trace(1, said="no"), trace(2, question="Q0"), hinted("It is.")]
-    assert [step["reason"] for step in tracks.select(TracksConfig(), TASK, traces, seed=1).steps] == list(tracks.REASONS)
+    assert [step["reason"] for step in tracks.select(TracksConfig(share=0.9), TASK, traces, seed=1).steps] == list(tracks.REASONS)
     unhinted = [step["reason"] for step in tracks.select(TracksConfig(), TASK, traces[:3], seed=1).steps]
-    assert unhinted == [reason for reason in tracks.REASONS if reason != "tells_hint"]
+    assert unhinted == [reason for reason in tracks.REASONS if reason not in ("tells_hint", "not_in_share")]
     assert tracks.select(OFF, TASK, traces, seed=1) == tracks.Selection(traces, [], [])
 
 

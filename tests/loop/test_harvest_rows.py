@@ -6,7 +6,7 @@ from askback.contracts.records import Draft, HarvestRecord, HarvestStage, Sample
 from askback.loop.harvest import Row, rows_of, versions_of
 from askback.tasks import task_named
 
-DRAFT, TEACHER, HINT, REWRITE = HarvestStage
+DRAFT, TEACHER, HINT, REWRITE = (HarvestStage(name) for name in ("draft", "teacher", "hint", "rewrite"))
 SAMPLE = Sample(id="q1", task="strategyqa", question="Is water wet?", answer="yes")
 NOW = {DRAFT: "clarify-1", TEACHER: "teacher-1", HINT: "hint-1", REWRITE: "rewrite-1"}
 
@@ -21,7 +21,7 @@ def standing(*records: HarvestRecord, retry_errors: bool = False, versions: dict
 
 
 WHOLE = [record(stage) for stage in (DRAFT, TEACHER, REWRITE)]
-HINTED = [record(stage) for stage in HarvestStage]
+HINTED = [record(stage) for stage in (DRAFT, TEACHER, HINT, REWRITE)]
 
 
 def test_a_whole_row_stands() -> None:

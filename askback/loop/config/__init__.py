@@ -14,6 +14,7 @@ from askback.loop.config.sections import (
     Section,
     Track,
     TracksConfig,
+    TracksSection,
     TrainConfig,
 )
 from askback.loop.config.toml_file import dump_toml, load_config, overridden, parse_config
@@ -32,6 +33,7 @@ __all__ = [
     "Section",
     "Track",
     "TracksConfig",
+    "TracksSection",
     "TrainConfig",
     "dump_toml",
     "load_config",

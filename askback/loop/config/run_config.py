@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from askback.contracts.records import Condition
-from askback.contracts.student import BASE, PREVIOUS
+from askback.contracts.student import BASE, PREVIOUS, CotForm
 from askback.contracts.trainer import Method, Recipe
 from askback.loop.config.mistake import mistake
 from askback.loop.config.sections import (
@@ -20,9 +20,11 @@ from askback.loop.config.sections import (
     RecipeConfig,
     Section,
     TracksConfig,
+    TracksSection,
     TrainConfig,
 )
 from askback.loop.config.seeds import seeds_written_out
+from askback.loop.config.variants import check_sources, check_variants, tracks_of
 from askback.tasks import TASKS
 
 _TRAIN_ROWS = {"strategyqa": 2000, "hotpotqa": 4000}
@@ -36,10 +38,10 @@ class RunConfig(Section):
     base_model: str = ""
     """Name of the student's base model, checked against the engine's; empty accepts any."""
     previous: str = Field(default="", pattern=r"^([\w-][\w.-]{0,127})?$")
-    """Id of the earlier run whose promoted student drafts and asks; empty leaves it to the student service, which has its own promoted one."""
+    """Id of the earlier run whose promoted student drafts and asks; empty for the base model."""
     data: DataConfig = DataConfig()
     harvest: HarvestConfig = HarvestConfig()
-    tracks: TracksConfig = TracksConfig()
+    tracks: TracksSection = TracksSection()
     recipe: RecipeConfig = RecipeConfig()
     adapters: list[AdapterConfig] = Field(min_length=1)
     train: TrainConfig = TrainConfig()
@@ -76,6 +78,8 @@ class RunConfig(Section):
             known.add(adapter.name)
             self._check_recipe(adapter)
         self._check_previous()
+        check_variants(self.tracks, self.adapters)
+        check_sources(self.tracks, self.data, self.harvest)
         for section, conditions in (("evaluate", self.evaluate.conditions), ("choose", self.choose.conditions)):
             for condition in conditions:
                 if condition.adapter not in known | {BASE, PREVIOUS}:
@@ -123,6 +127,21 @@ class RunConfig(Section):
             for name in named if not self.previous else ():
                 if name.partition(".")[0] == PREVIOUS:
                     raise ValueError(f"{field}: {name} is of the student of an earlier run; name that run with `previous = RUN_ID` at the top")
+
+    @property
+    def variants(self) -> list[str]:
+        """The variants of the tracks that adapters train on, in the order of `[tracks.variants]`, behind the run's own, whose name is empty."""
+        named = {adapter.tracks for adapter in self.adapters}
+        return ["", *(name for name in self.tracks.variants if name in named)]
+
+    def tracks_of(self, variant: str) -> TracksConfig:
+        """The whole settings of a variant of the tracks; empty names the run's own. Raises KeyError for an unknown name."""
+        return tracks_of(self.tracks, variant)
+
+    def cot_of(self, adapter: str) -> CotForm:
+        """The form in which mode `cot` is asked of `adapter`: that of the tracks it was trained on, and the run's own for every other name."""
+        variants = {one.name: one.tracks for one in self.adapters}
+        return self.tracks_of(variants.get(adapter, "")).cot
 
     def _check_recipe(self, adapter: AdapterConfig) -> None:
         try:

@@ -11,6 +11,7 @@ from askback.contracts.trainer import Method, Recipe
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 Track = Literal["direct", "cot", "context", "dialogue", "preference"]
 Sampling = Literal["stratified", "uncertainty"]
+Selecting = Literal["random", "uncertainty"]
 _MODES = ("direct", "closed_book", "cot", *ASKING)
 
 
@@ -41,6 +42,8 @@ class DataConfig(Section):
     """Rows that the student is asked about when it is sampled by `uncertainty`; 0 asks about all."""
     samples: int = Field(default=4, ge=2, le=64)
     """Answers sampled for each row of an open task, whose disagreement is the uncertainty."""
+    probe: bool = False
+    """Ask the student about every training row, however it was sampled, so that tracks can be made of the least certain ones."""
 
     @model_validator(mode="after")
     def _one_source_of_passages(self) -> "DataConfig":
@@ -66,6 +69,8 @@ class HarvestConfig(Section):
     """Passages retrieved for each question before the draft; 0 keeps the dataset's own."""
     hint: bool = False
     """Ask the teacher a second time, with the gold answer at hand, where its verdict differs from gold (STaR)."""
+    replies: int = Field(default=1, ge=1, le=4)
+    """Replies of the teacher to each question, for tracks of several rationales a question; the student reads the first alone."""
 
 
 class TracksConfig(Section):
@@ -89,10 +94,28 @@ class TracksConfig(Section):
     """Drop questions with a row over the token limit of its track."""
     max_tokens: int = Field(default=0, ge=0)
     """Tokens of a row's prompt and answer together; 0 takes `max_length` of the recipe that trains on the track."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of each class of the questions that went through the filters to train on."""
+    by: Selecting = "random"
+    """Which of them: any, drawn with the run's seed, or those that the student was least certain about."""
     balance: bool = True
     """Drop rows of the larger class after filtering, for tasks with a closed set of answers."""
     cot: CotForm = CotForm.RATIONALE_FIRST
     """Form of the track `cot`: thought then answer, answer then thought, or each as a task of its own under a prefix."""
+    thought_sentences: int | None = Field(default=None, ge=0)
+    """Sentences that are kept of a thought in `cot`, from its end; 0 leaves the verdict alone behind the same prompt."""
+
+    replies: int = Field(default=1, ge=1, le=4)
+    """Replies to a question whose thoughts become rows of `cot`, each its own, where the verdict is right (Ho et al. 2022)."""
+    rationales: float = Field(default=1.0, ge=0, le=1)
+    """Share of the questions whose thought is a row of its own in the form `multitask`."""
+
+
+class TracksSection(TracksConfig):
+    """The run's own tracks, and other ways to make them from the same harvest."""
+
+    variants: dict[Name, dict[str, Any]] = {}
+    """By name, the fields of this section that differ; `[[adapters]] tracks` names the variant that it trains on."""
 
 
 class RecipeConfig(Recipe):
@@ -108,9 +131,11 @@ class AdapterConfig(Section):
 
     name: Name
     track: Track
+    tracks: str = ""
+    """Variant of the tracks to train on; empty takes the run's own."""
     method: Method = Method.SFT
     init: str = ""
-    """Adapter to start from (DPO); empty starts from the base model."""
+    """Adapter to start from; empty starts from the base model."""
     seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Seed of the training; None takes the run's. A run's TOML may give `seeds = [13, 14, 15]`, which is written out as one adapter a seed."""
     family: str = ""

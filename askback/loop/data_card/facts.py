@@ -6,9 +6,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from askback.contracts.records import HarvestRecord, HarvestStage
+from askback.contracts.records import FURTHER, OPTIONAL, HarvestRecord, HarvestStage
 from askback.contracts.spending import Spent, spent
-from askback.loop.config import RunConfig
+from askback.loop.config import RunConfig, TracksConfig
 from askback.loop.dataset_card import Licence
 from askback.loop.store import RunStore
 from askback.loop.tracks import Corpus, Row
@@ -27,10 +27,13 @@ def card(
     records: Sequence[HarvestRecord],
     files: Mapping[str, Mapping[str, Any]],
     sampling: Mapping[str, Any] = _STRATIFIED,
+    variants: Mapping[str, Corpus] | None = None,
 ) -> dict[str, Any]:
     """The card as data, which `markdown` renders. `records` are all harvest records, paid for whether used or not.
 
     `sampling` says how the questions were sampled, as `uncertainty.facts` does.
+
+    `variants` are the corpora that were made from the same harvest in other ways.
 
     A local source is named by its folder alone, since cards are published and paths name people.
     """
@@ -49,14 +52,27 @@ def card(
         "hints": _hints(corpus, records) if config.harvest.hint else {},
         "teacher_models": _models(records),
         "harvest_prompts": _versions(records),
-        "prompts": {role: task.prompt_version(role) for role in _roles(task, config)},
+        "prompts": {role: task.prompt_version(role) for role in _roles(task, [config.tracks_of(name) for name in ("", *(variants or {}))])},
+        "further_replies": corpus.further,
         "harvested": len(corpus.traces),
-        "settings": config.tracks.model_dump(),
+        "settings": config.tracks_of("").model_dump(),
         "dev_questions": len(around.dev),
         "tokens": {"counted_by": around.counter.name, "limits": dict(around.limits)},
         "filters": corpus.steps,
         "cost": _cost(records),
         "files": {name: dict(facts) for name, facts in files.items()},
+    } | ({"variants": {name: _variant(config, task, name, one) for name, one in variants.items()}} if variants else {})
+
+
+def _variant(config: RunConfig, task: Task, name: str, corpus: Corpus) -> dict[str, Any]:
+    return {
+        "changes": config.tracks.variants[name],
+        "settings": config.tracks_of(name).model_dump(),
+        "accounts": corpus.accounts,
+        "filters": corpus.steps,
+        "further_replies": corpus.further,
+        "limits": dict(corpus.surroundings.limits),
+        "tracks": {track: _track(task, rows) for track, rows in corpus.tracks.items()},
     }
 
 
@@ -74,17 +90,17 @@ def _track(task: Task, rows: Sequence[Row]) -> dict[str, Any]:
     return {"rows": len(rows), "questions": len({row.sample_id for row in rows}), "classes": classes}
 
 
-def _roles(task: Task, config: RunConfig) -> list[str]:
-    """The prompts that stand in the rows."""
-    cot = [task.cot_role(config.tracks.cot), *(["rationale"] if config.tracks.cot == "multitask" else [])]
-    return ["clarify", "rewrite", "direct", *cot, "context"]
+def _roles(task: Task, settings: Sequence[TracksConfig]) -> list[str]:
+    """The prompts that stand in the rows of tracks that were made with these settings."""
+    cot = [role for one in settings for role in (task.cot_role(one.cot), *(["rationale"] if one.cot == "multitask" else []))]
+    return ["clarify", "rewrite", "direct", *dict.fromkeys(cot), "context"]
 
 
 def _models(records: Sequence[HarvestRecord]) -> dict[str, dict[str, int]]:
     """By backend: the models that answered, with their numbers of answers."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
-        if record.stage in (HarvestStage.TEACHER, HarvestStage.HINT) and record.backend:
+        if record.stage in (HarvestStage.TEACHER, HarvestStage.HINT, *FURTHER) and record.backend:
             found[record.backend][record.model] += 1
     return {backend: dict(sorted(models.items())) for backend, models in sorted(found.items())}
 
@@ -97,9 +113,9 @@ def _hints(corpus: Corpus, records: Sequence[HarvestRecord]) -> dict[str, int]:
 
 
 def _stages(records: Sequence[HarvestRecord]) -> list[HarvestStage]:
-    """Every step, and the second try where there was one."""
+    """Every step, and those that a row may go without where there were any."""
     tried = {record.stage for record in records}
-    return [stage for stage in HarvestStage if stage in tried or stage is not HarvestStage.HINT]
+    return [stage for stage in HarvestStage if stage in tried or stage not in OPTIONAL]
 
 
 def _versions(records: Sequence[HarvestRecord]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from askback.loop.data_card.variants import further, variants
 from askback.loop.dataset_card import head
 
 _FORMS = {
@@ -24,7 +25,7 @@ _COT_FORMS = {
 
 def markdown(data: Mapping[str, Any]) -> str:
     """The card for readers, headed by the YAML that the hub reads."""
-    parts = [_opening(data), _accounts(data), _filters(data), _tracks(data), _origins(data), _files(data)]
+    parts = [_opening(data), _accounts(data), _filters(data), _tracks(data), *variants(data), _origins(data), _files(data)]
     return head(data) + "\n".join(line for part in parts for line in [*part, ""])
 
 
@@ -66,7 +67,7 @@ def _filters(data: Mapping[str, Any]) -> list[str]:
         classes = f"{_words(step.get('classes_before'))} | {_words(step.get('classes_after'))}"
         table.append(f"| {step['filter']} | {step['before']} | {step['after']} | {classes} |")
     notes = f"Overlap is held against {data['dev_questions']} dev questions. Tokens are counted by {data['tokens']['counted_by']}; limits: {limits}."
-    return ["## Filters", "", *table, "", notes]
+    return ["## Filters", "", *table, "", notes, *further(data["further_replies"])]
 
 
 def _tracks(data: Mapping[str, Any]) -> list[str]:
@@ -102,7 +103,8 @@ def _origins(data: Mapping[str, Any]) -> list[str]:
 def _files(data: Mapping[str, Any]) -> list[str]:
     table = ["## Files", "", "| file | holds | rows | SHA-256 |", "|---|---|---|---|"]
     for name, facts in data["files"].items():
-        holds = _FORMS.get(name.removesuffix(".jsonl"), "")
+        track = name.removesuffix(".jsonl")
+        holds = _FORMS.get(track) or _FORMS.get(track.rpartition("/")[2], "")
         table.append(f"| `{name}` | {holds} | {facts['rows']} | `{facts['sha256']}` |")
     return table
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from askback.contracts.records import Condition, Message
 from askback.contracts.student import Resolver
+from askback.loop.config import HarvestConfig
 from askback.loop.estimate.expected import Expected
 from askback.loop.harvest import Row
-from askback.loop.harvest.steps import hint_messages, teacher_messages
+from askback.loop.harvest.steps import hint_index, hint_messages, teacher_messages
 from askback.loop.tiktoken_counter import chat_tokens
 from askback.loop.tokenizers_counter import TokenCounter
 from askback.tasks import Task
@@ -41,10 +42,14 @@ class Count:
         """One call a row."""
         return [self._call(one, teacher_messages(self.task, one.row)) for one in expected]
 
-    def hints(self, expected: Sequence[Expected]) -> list[Call]:
+    def hints(self, expected: Sequence[Expected], config: HarvestConfig) -> list[Call]:
         """Second tries, one for each row whose first verdict is expected to differ from gold."""
         wrong = [one for one in expected if one.disagrees(self.task)]
-        return [self._call(one, hint_messages(self.task, one.row), sample_index="1") for one in wrong]
+        return [self._call(one, hint_messages(self.task, one.row), sample_index=hint_index(config)) for one in wrong]
+
+    def more(self, expected: Sequence[Expected], number: int) -> list[Call]:
+        """The `number`th further replies, one a row, as long as the first."""
+        return [self._call(one, teacher_messages(self.task, one.row), sample_index=str(number)) for one in expected]
 
     def counted(self, row: Row) -> list[Call]:
         """What the teacher was asked and answered in a harvested row; a reply that could not be read left no text to count."""

@@ -22,7 +22,7 @@ def compare(count: Count, known: Known, rows: Sequence[Row], config: HarvestConf
     if not replied:
         return None
     expected = expect(count.task, [row.sample for row in replied], known.without_runs(), config.max_questions)
-    estimated = count.harvest(expected) + (count.hints(expected) if config.hint else [])
+    estimated = count.harvest(expected) + (count.hints(expected, config) if config.hint else [])
     counted = [call for row in replied for call in count.counted(row)]
     used = [row.records[stage].usage for row in replied for stage in _TAUGHT if stage in row.records]
     return Comparison(

@@ -112,7 +112,7 @@ def _questions(config: RunConfig, task: Task, splits: Sequence[Sequence[Sample]]
 
 def _rows(config: RunConfig, task: Task, store: RunStore | None, train: Sequence[Sample]) -> list[Row]:
     records = lines_of(store.path("harvest.jsonl"), HarvestRecord) if store is not None else ()
-    return rows_of(train, records, versions=versions_of(task, config.harvest.hint))
+    return rows_of(train, records, versions=versions_of(task, config.harvest.hint, config.harvest.replies))
 
 
 def _bill(config: RunConfig, who: Backend, prices: Prices, done: Sequence[Priced]) -> Estimate:

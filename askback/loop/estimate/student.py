@@ -66,7 +66,7 @@ class Student:
         if condition.mode == "context":
             final = self.task.prompt("context", sample.question, passages=sample.passages, thought=thought)
             return [*self._draft(one), (final, self._answer(one))]
-        role = self.task.cot_role(self.config.tracks.cot) if condition.mode == "cot" else "direct"
+        role = self.task.cot_role(self.config.cot_of(condition.adapter)) if condition.mode == "cot" else "direct"
         written = thought + self._answer(one) if role in ("cot", "cot-answer-first") else self._answer(one)
         return [(self.task.prompt(role, sample.question, passages=sample.passages), written)]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from askback.contracts.client import TeacherClient
-from askback.contracts.records import Condition, HarvestStage, Prediction
+from askback.contracts.records import FURTHER, Condition, HarvestStage, Prediction
 from askback.contracts.student import BASE
 from askback.contracts.teacher import Backend, PriceResponse
 from askback.loop.choose import held_out_run
@@ -51,14 +51,17 @@ class Counted:
     second_tries: list[Call]
     tests: list[Call]
     choices: list[Call]
+    further: list[list[Call]] = field(default_factory=list)
+    """Those of the second replies, of the third ones, and so on."""
 
     @classmethod
     def of(cls, config: RunConfig, count: Count, train: Sequence[Expected], dev: Sequence[Expected], held_out: Sequence[Expected]) -> "Counted":
         """Count what the configuration asks for."""
-        hints = count.hints(train) if config.harvest.hint else []
+        hints = count.hints(train, config.harvest) if config.harvest.hint else []
         tests = count.harvest(dev) if any(asks_teacher(condition) for condition in config.evaluate.conditions) else []
         choices = count.harvest(held_out) if any(asks_teacher(condition) for condition in config.deciding) else []
-        return cls(count.harvest(train), hints, tests, choices)
+        further = [count.more(train, number) for number in range(1, config.harvest.replies)]
+        return cls(count.harvest(train), hints, tests, choices, further)
 
     @property
     def mean_prompt(self) -> int:
@@ -67,12 +70,15 @@ class Counted:
 
 
 def harvest_work(config: RunConfig, counted: Counted, rows: Sequence[Row], who: Backend, prices: Prices) -> list[Work]:
-    """The first tries, and where they are configured the second ones."""
+    """The first tries, and where they are configured the second ones and further replies."""
     taught = {row.sample.id for row in rows if HarvestStage.TEACHER in row.records or row.failed}
     work = [Work("harvest", counted.first_tries, who, prices.own, taught)]
     if config.harvest.hint:
         over = {row.sample.id for row in rows if row.finished or HarvestStage.HINT in row.records}
         work.append(Work("harvest, second try", counted.second_tries, who, prices.own, over))
+    for stage, calls in zip(FURTHER, counted.further, strict=False):
+        there = {row.sample.id for row in rows if row.finished or stage in row.records}
+        work.append(Work(f"harvest, {stage}", calls, who, prices.own, there))
     return work
 
 

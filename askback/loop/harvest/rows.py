@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from askback.contracts.records import Draft, HarvestRecord, HarvestStage, Sample, TeacherReply, Trace
+from askback.contracts.records import FURTHER, OPTIONAL, Draft, HarvestRecord, HarvestStage, Sample, TeacherReply, Trace
 from askback.contracts.spending import spent
 from askback.tasks import Task, task_named
 
 ROLES = {HarvestStage.DRAFT: "clarify", HarvestStage.TEACHER: "teacher", HarvestStage.HINT: "hint", HarvestStage.REWRITE: "rewrite"}
+ROLES |= dict.fromkeys(FURTHER, "teacher")
 """The prompt that each step reads."""
 
 Records = dict[HarvestStage, HarvestRecord]
@@ -25,8 +26,8 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether a step that the row needs ended in an error. The second try does not count: without it the first reply stays."""
-        return any(record.error for stage, record in self.records.items() if stage is not HarvestStage.HINT)
+        """Whether a step that the row needs ended in an error. Second tries and further replies do not count: without them the first reply stays."""
+        return any(record.error for stage, record in self.records.items() if stage not in OPTIONAL)
 
     @property
     def finished(self) -> bool:
@@ -63,14 +64,21 @@ class Row:
         assert reply is not None
         return reply
 
+    @property
+    def further(self) -> list[TeacherReply]:
+        """The further replies that came and could be read, in order."""
+        records = [self.records[stage] for stage in FURTHER if stage in self.records]
+        return [record.reply for record in records if record.reply is not None]
+
 
 def _right(sample: Sample, reply: TeacherReply) -> bool:
     return task_named(sample.task).is_correct(reply.answer, sample)
 
 
-def versions_of(task: Task, hint: bool = False) -> dict[HarvestStage, str]:
-    """The version of the prompt that each step reads now; that of the second try where there is one."""
-    return {stage: task.prompt_version(role) for stage, role in ROLES.items() if hint or stage is not HarvestStage.HINT}
+def versions_of(task: Task, hint: bool = False, replies: int = 1) -> dict[HarvestStage, str]:
+    """The version of the prompt that each step reads now; of the second try and of further replies where there are any."""
+    left_out = {*FURTHER[replies - 1 :], *([] if hint else [HarvestStage.HINT])}
+    return {stage: task.prompt_version(ROLES[stage]) for stage in HarvestStage if stage not in left_out}
 
 
 def rows_of(
@@ -100,11 +108,11 @@ def _before(stage: HarvestStage) -> tuple[HarvestStage, ...]:
 
 
 def _let_stand(row: Row, retry_errors: bool, versions: Mapping[HarvestStage, str] | None) -> None:
-    """Leave the row its records up to the first step that is to be done again. A row may go without a second try."""
+    """Leave the row its records up to the first step that is to be done again. A row may go without a second try and without further replies."""
     standing: Records = {}
     for stage in HarvestStage:
         record = row.records.get(stage)
-        if record is None and stage is HarvestStage.HINT:
+        if record is None and stage in OPTIONAL:
             continue
         edited = record is not None and versions is not None and record.prompt_version not in ("", versions.get(stage, record.prompt_version))
         if record is None or edited:
@@ -130,8 +138,8 @@ def traces_of(rows: Iterable[Row]) -> list[Trace]:
 
 
 def counts_of(rows: Sequence[Row]) -> dict[str, object]:
-    """Where every row ended, for the manifest. `hints` counts the second tries, `hinted` those that are in use, and `drafts_right` says how
-    good the student was before it was taught."""
+    """Where every row ended, for the manifest. `hints` counts the second tries, `hinted` those that are in use, `further` the further replies,
+    and `drafts_right` says how good the student was before it was taught."""
     errors = Counter(f"{stage}: {record.error.split(':')[0]}" for row in rows for stage, record in row.records.items() if record.error)
     backends = Counter(row.taught.backend for row in rows if HarvestStage.TEACHER in row.records and not row.failed)
     cost = spent([record for row in rows for record in row.records.values()])["total"].cost_usd
@@ -141,4 +149,6 @@ def counts_of(rows: Sequence[Row]) -> dict[str, object]:
     drafted = [row for row in rows if (record := row.records.get(HarvestStage.DRAFT)) is not None and record.draft is not None]
     right = sum(task_named(row.sample.task).is_correct(row.draft.answer, row.sample) for row in drafted)
     counts |= {"drafts": len(drafted), "drafts_right": right}
+    if any(stage in row.records for row in rows for stage in FURTHER):
+        hints["further"] = sum(len(row.further) for row in rows)
     return counts | hints | {"cost_usd": cost}

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from askback.contracts.errors import BudgetExceeded, ServiceError, UpstreamUnavailable
-from askback.contracts.records import HarvestRecord, HarvestStage, Message, Sample
+from askback.contracts.records import FURTHER, HarvestRecord, HarvestStage, Message, Sample
 from askback.contracts.student import AnswerMode, AnswerRequest, ClarifyRequest
 from askback.contracts.teacher import ChatRequest
 from askback.loop.config import HarvestConfig
@@ -18,9 +18,6 @@ from askback.tasks.dialogue import pair
 
 Keep = Callable[[HarvestRecord], Future[None]]
 """Writes a record; what it returns is done when the record is on disk."""
-
-_SECOND_TRY = "1"
-"""`sample_index` of the second try, so that a teacher of recorded answers takes the second recording and not the first again."""
 
 
 class Steps:
@@ -35,15 +32,21 @@ class Steps:
 
         Raises UpstreamUnavailable when a service stays away and BudgetExceeded when the teacher's budget ends.
         """
-        steps = zip(HarvestStage, (self._draft, self._teach, self._hint, self._rewrite), strict=True)
-        for stage, step in steps:
-            if stage in row.records or (stage is HarvestStage.HINT and not (self._config.hint and row.disagrees)):
+        steps = {HarvestStage.DRAFT: self._draft, HarvestStage.TEACHER: self._teach, HarvestStage.HINT: self._hint}
+        steps |= {stage: partial(self._more, number) for number, stage in enumerate(FURTHER, 1)} | {HarvestStage.REWRITE: self._rewrite}
+        for stage, step in steps.items():
+            if stage in row.records or not self._wanted(row, stage):
                 continue
             record = await self._guarded(row.sample, stage, partial(step, row))
             row.records[stage] = record
             await asyncio.wrap_future(self._keep(record))
             if row.failed:
                 return
+
+    def _wanted(self, row: Row, stage: HarvestStage) -> bool:
+        if stage is HarvestStage.HINT:
+            return self._config.hint and row.disagrees
+        return stage not in FURTHER[self._config.replies - 1 :]
 
     async def _guarded(self, sample: Sample, stage: HarvestStage, step: Callable[[], Awaitable[HarvestRecord]]) -> HarvestRecord:
         """The step's record, or one with its error; a service that stays away or money that ends is not the row's fault and ends the stage."""
@@ -75,8 +78,13 @@ class Steps:
         return await self._ask_teacher(row, HarvestStage.TEACHER, teacher_messages(self._task, row), {"question_id": row.sample.id})
 
     async def _hint(self, row: Row) -> HarvestRecord:
-        metadata = {"question_id": row.sample.id, "sample_index": _SECOND_TRY}
+        metadata = {"question_id": row.sample.id, "sample_index": hint_index(self._config)}
         return await self._ask_teacher(row, HarvestStage.HINT, hint_messages(self._task, row), metadata)
+
+    async def _more(self, number: int, row: Row) -> HarvestRecord:
+        """The question as it was asked first. The index keeps it from being answered with the first reply, recorded or cached."""
+        metadata = {"question_id": row.sample.id, "sample_index": str(number)}
+        return await self._ask_teacher(row, FURTHER[number - 1], teacher_messages(self._task, row), metadata)
 
     async def _ask_teacher(self, row: Row, stage: HarvestStage, messages: Sequence[Message], metadata: dict[str, str]) -> HarvestRecord:
         request = ChatRequest(model=self._config.teacher, messages=list(messages), metadata=metadata)
@@ -117,6 +125,11 @@ class Steps:
 
     def _version(self, stage: HarvestStage) -> str:
         return self._task.prompt_version(ROLES[stage])
+
+
+def hint_index(config: HarvestConfig) -> str:
+    """`sample_index` of the second try, behind those of all replies, so that a teacher of recorded answers takes a recording of its own."""
+    return str(config.replies)
 
 
 def teacher_messages(task: Task, row: Row) -> list[Message]:

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from askback.contracts.records import Example, Message, Record, Sample, Trace
 from askback.loop.config import TracksConfig
+from askback.loop.sample import share
 from askback.loop.tokenizers_counter import TokenCounter, WordEstimate, conversation_tokens
 from askback.loop.tracks import ngrams
-from askback.loop.tracks.forms import Row, build, teacher_is_right
+from askback.loop.tracks.forms import Row, Thoughts, build, teacher_is_right
 from askback.tasks import Task
 from askback.tasks.leaks import leaks, tells_hint
 
@@ -26,6 +27,7 @@ REASONS = {
     "near_duplicate": "no near duplicates",
     "overlaps_dev": "no overlap with dev questions",
     "too_long": "within the token limit",
+    "not_in_share": "in the share to train on",
     "class_balance": "classes balanced",
 }
 """Why a question is dropped, as it stands in `dropped.jsonl`, with its filter's title; in the order of the filters."""
@@ -48,6 +50,8 @@ class Surroundings:
     limits: Mapping[str, int] = field(default_factory=dict)
     """Most tokens of a row by track; a track that is not named has no limit."""
     counter: TokenCounter = field(default_factory=WordEstimate)
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    """How uncertain the student was about a question, by its id, from 0 to 1; empty unless it was asked."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,15 @@ def _filters(config: TracksConfig, task: Task, seed: int, around: Surroundings, 
     filters: dict[str, tuple[bool, Keep]] = {
         "teacher_disagrees": (not config.keep_wrong, lambda traces: [one for one in traces if teacher_is_right(task, one)]),
         "tells_hint": (config.hints and hinted, lambda traces: [one for one in traces if not (one.hinted and tells_hint(one.reply))]),
-        "question_leaks_answer": (config.leaks, lambda traces: [one for one in traces if not _tells(task, one, around.max_questions)]),
+        "question_leaks_answer": (config.leaks, lambda traces: [one for one in traces if not tells_answer(task, one, around.max_questions)]),
         "duplicate": (config.duplicates, lambda traces: _without(traces, ngrams.repeated(_questions(traces)))),
         "near_duplicate": (
             config.duplicates,
             lambda traces: _without(traces, ngrams.nearly_repeated(_questions(traces), config.near_duplicate)),
         ),
         "overlaps_dev": (config.overlap, lambda traces: _without(traces, ngrams.overlapping(_questions(traces), dev, config.overlap_words))),
-        "too_long": (config.length, lambda traces: [one for one in traces if not _too_long(task, one, config.cot, around)]),
+        "too_long": (config.length, lambda traces: [one for one in traces if not too_long(task, one, config, around)]),
+        "not_in_share": (config.share < 1, lambda traces: _shared(config, task, traces, seed, around)),
         "class_balance": (config.balance and bool(task.choices), lambda traces: balanced(traces, _gold, seed)),
     }
     return {reason: keep for reason, (on, keep) in filters.items() if on}
@@ -121,14 +126,15 @@ def _without(traces: Sequence[Trace], positions: set[int]) -> list[Trace]:
     return [trace for position, trace in enumerate(traces) if position not in positions]
 
 
-def _tells(task: Task, trace: Trace, max_questions: int) -> bool:
+def tells_answer(task: Task, trace: Trace, max_questions: int) -> bool:
     """Whether one of the questions that the student would learn to ask tells the answer."""
     return any(leaks(task, exchange.question, trace.sample) for exchange in trace.reply.exchanges[:max_questions])
 
 
-def _too_long(task: Task, trace: Trace, cot: str, around: Surroundings) -> bool:
+def too_long(task: Task, trace: Trace, config: TracksConfig, around: Surroundings) -> bool:
     """Whether one row of one track is over its limit; the tracks stay parallel, so that one row costs its question everywhere."""
-    built = build(task, [trace], around.max_questions, cot) if around.limits else {}
+    thoughts = Thoughts(config.thought_sentences)
+    built = build(task, [trace], around.max_questions, config.cot, thoughts) if around.limits else {}
     return any(
         conversation_tokens(around.counter, messages) > around.limits[name]
         for name, rows in built.items()
@@ -136,6 +142,12 @@ def _too_long(task: Task, trace: Trace, cot: str, around: Surroundings) -> bool:
         for row in rows
         for messages in _conversations(row)
     )
+
+
+def _shared(config: TracksConfig, task: Task, traces: list[Trace], seed: int, around: Surroundings) -> list[Trace]:
+    known = around.uncertainty if config.by == "uncertainty" else None
+    chosen = share(task, [trace.sample for trace in traces], config.share, seed, known) if traces else set()
+    return [trace for trace in traces if trace.sample.id in chosen]
 
 
 def _conversations(row: Row) -> list[list[Message]]:

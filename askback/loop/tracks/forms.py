@@ -1,10 +1,12 @@
 """The rows of every track, in TRL's conversational form and in the plain one, made from the traces."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from askback.contracts.records import Example, Message, PreferencePair, Sample, Trace
+from askback.contracts.records import Example, Message, PreferencePair, Sample, TeacherReply, Trace
+from askback.loop.tracks.sentences import last_sentences
 from askback.tasks import Task
 from askback.tasks.task import numbered
 from askback.tasks.word_runs import words
@@ -24,11 +26,26 @@ def draft_is_right(task: Task, trace: Trace) -> bool:
     return task.is_correct(draft, trace.sample) or task.is_correct(task.parse_answer(draft), trace.sample)
 
 
-def build(task: Task, traces: Sequence[Trace], max_questions: int, cot: str = COT) -> dict[str, list[Row]]:
+@dataclass(frozen=True)
+class Thoughts:
+    """What stands of a teacher's thought in the track `cot`."""
+
+    sentences: int | None = None
+    """The last so many of them; None takes all."""
+    further: Mapping[str, Sequence[TeacherReply]] = field(default_factory=dict)
+    """By the question's id, further replies whose thought is a row of its own."""
+    rationales: Set[str] | None = None
+    """Ids of the questions whose thought is a row of its own in `multitask`; None takes all."""
+
+
+WHOLE = Thoughts()
+
+
+def build(task: Task, traces: Sequence[Trace], max_questions: int, cot: str = COT, thoughts: Thoughts = WHOLE) -> dict[str, list[Row]]:
     """The rows of every track, in the order of the traces; `cot` is the form of that track (`askback.tasks.task.COT_ROLES`)."""
     builders: dict[str, Callable[[Task, Trace], list[Row]]] = {
         "direct": _direct,
-        "cot": partial(_cot, form=cot),
+        "cot": partial(_cot, form=cot, thoughts=thoughts),
         "context": _context,
         "dialogue": partial(_dialogue, max_questions=max_questions),
         "preference": _preference,
@@ -36,8 +53,11 @@ def build(task: Task, traces: Sequence[Trace], max_questions: int, cot: str = CO
     return {name: [row for trace in traces for row in builder(task, trace)] for name, builder in builders.items()}
 
 
-def plain(task: Task, traces: Sequence[Trace]) -> dict[str, list[dict[str, Any]]]:
-    """`direct` as {question, answer} and `cot` as {question, cot, answer}; questions over passages keep their supporting sentences."""
+def plain(task: Task, traces: Sequence[Trace], most: int | None = None) -> dict[str, list[dict[str, Any]]]:
+    """`direct` as {question, answer} and `cot` as {question, cot, answer}; questions over passages keep their supporting sentences.
+
+    `most` is the number of sentences that are kept of a thought, from its end.
+    """
     direct: list[dict[str, Any]] = []
     cot: list[dict[str, Any]] = []
     for trace in traces:
@@ -45,7 +65,7 @@ def plain(task: Task, traces: Sequence[Trace]) -> dict[str, list[dict[str, Any]]
         ends = {"answer": _answer(task, trace), **_support(sample)}
         direct.append({"question": sample.question, **ends})
         if trace.reply.thought.strip():
-            cot.append({"question": sample.question, "cot": trace.reply.thought, **ends})
+            cot.append({"question": sample.question, "cot": last_sentences(trace.reply.thought, most), **ends})
     return {"direct": direct, "cot": cot}
 
 
@@ -75,19 +95,26 @@ def _direct(task: Task, trace: Trace) -> list[Row]:
     return [_example(trace, _asked(task, trace, "direct"), _final(task, trace))]
 
 
-def _cot(task: Task, trace: Trace, form: str) -> list[Row]:
-    """One row, or two for `multitask` (Hsieh et al. 2023): the answer under [label], the thought under [rationale].
+def _cot(task: Task, trace: Trace, form: str, thoughts: Thoughts) -> list[Row]:
+    """One row a reply, or two for `multitask` (Hsieh et al. 2023): the answer under [label], the thought under [rationale].
 
-    A reply without a thought gives no row.
+    A first reply without a thought gives no row; where no sentence of it is kept, the verdict alone stands behind the prompt.
     """
-    thought, final = trace.reply.thought, _final(task, trace)
-    if not thought.strip():
+    sample_id = trace.sample.id
+    if not trace.reply.thought.strip():
         return []
-    prompt = _asked(task, trace, task.cot_role(form))
+    thought, prompt = last_sentences(trace.reply.thought, thoughts.sentences), _asked(task, trace, task.cot_role(form))
     if form == "multitask":
-        return [_example(trace, prompt, final), _example(trace, _asked(task, trace, "rationale"), thought)]
-    verdict = f"The answer is {final}"
-    return [_example(trace, prompt, f"{verdict}\n{thought}" if form == "answer-first" else f"{thought}\n{verdict}")]
+        told = bool(thought) and (thoughts.rationales is None or sample_id in thoughts.rationales)
+        rationale = [_example(trace, _asked(task, trace, "rationale"), thought)] if told else []
+        return [_example(trace, prompt, _final(task, trace)), *rationale]
+    others = [last_sentences(reply.thought, thoughts.sentences) for reply in thoughts.further.get(sample_id, ())]
+    return [_example(trace, prompt, _reasoned(one, _final(task, trace), form)) for one in (thought, *others)]
+
+
+def _reasoned(thought: str, final: str, form: str) -> str:
+    parts = [thought, f"The answer is {final}"] if thought else [f"The answer is {final}"]
+    return "\n".join(parts[::-1] if form == "answer-first" else parts)
 
 
 def _context(task: Task, trace: Trace) -> list[Row]:

@@ -14,18 +14,27 @@ from services.evaluator.storage.run_folder import RunFolder
 _ROW: TypeAdapter[Sample | Example | PreferencePair] = TypeAdapter(Sample | Example | PreferencePair)
 _NO_TRACK = "dropped"
 """A file beside the tracks, of rows that no student reads."""
+_PLAIN = "plain"
+"""A folder beside the variants', with the same rows in another form."""
 
 
 def training_texts(run: RunFolder) -> dict[str, dict[str, str]]:
-    """By source, texts by id: the questions of `samples/train.jsonl` as `train`, then all messages of each row of each track.
+    """By source, texts by id: the questions of `samples/train.jsonl` as `train`, then all messages of each row of each track, then those of
+    all tracks of each variant as `variant NAME`.
 
     Sources that the run lacks are left out. A second row of one id is called `id (2)`, and so on. Raises InvalidInput naming file and
     line of a row that is neither a question nor a training row.
     """
-    files = [file for file in sorted((run.path / "tracks").glob("*.jsonl")) if file.stem != _NO_TRACK]
+    files = _tracks(run.path / "tracks")
     if (train := run.path / "samples" / "train.jsonl").exists():
         files.insert(0, train)
-    return {file.stem: _numbered(_texts(run, file)) for file in files}
+    sources = {file.stem: [file] for file in files}
+    sources |= {f"variant {folder.name}": _tracks(folder) for folder in sorted((run.path / "tracks").glob("*/")) if folder.name != _PLAIN}
+    return {name: _numbered(text for file in parts for text in _texts(run, file)) for name, parts in sources.items()}
+
+
+def _tracks(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.glob("*.jsonl")) if file.stem != _NO_TRACK]
 
 
 def _texts(run: RunFolder, file: Path) -> Iterator[tuple[str, str]]:

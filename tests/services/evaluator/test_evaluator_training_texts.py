@@ -37,6 +37,16 @@ def test_questions_and_tracks_by_source(tracks: Path) -> None:
     }
 
 
+def test_the_tracks_of_a_variant_are_one_source_and_their_plain_form_none(tracks: Path, write_rows: Write) -> None:
+    for folder, text in (("short", "Q: three"), ("plain", "Q: four")):
+        row = Example(prompt=say(text), completion=say("yes"), sample_id="t1", label="yes")
+        write_rows(tracks / "tracks" / folder / "cot.jsonl", [row])
+        write_rows(tracks / "tracks" / folder / "direct.jsonl", [row])
+    found = training_texts(open_run(tracks.parent, tracks.name))
+    assert list(found) == ["train", "dialogue", "preference", "variant short"]
+    assert found["variant short"] == {"t1": "Q: three\nyes", "t1 (2)": "Q: three\nyes"}
+
+
 def test_a_run_without_training_has_none(small_run: Path) -> None:
     assert training_texts(open_run(small_run.parent, small_run.name)) == {}
 
