@@ -28,6 +28,7 @@ class Scores(Record):
     """Accuracy of always giving the commonest gold answer."""
     conditions: list[ConditionScore]
     comparisons: list[Comparison]
+    """Every pair of conditions that are in no pool of several seeds."""
     pooled: list[PooledScore] = Field(default_factory=list)
     """Conditions of several seeds, each family of adapters, mode and resolver as one."""
     pooled_comparisons: list[Comparison] = Field(default_factory=list)

@@ -53,6 +53,8 @@ class Processes:
             return {process["name"]: (process["statename"], process["pid"]) for process in proxy.supervisor.getAllProcessInfo()}
         except (OSError, Fault):
             return {}
+        finally:
+            transport.close()
 
     def trainer_workers(self) -> int:
         """Trainer workers of the stack that runs; 0 while supervisord cannot be asked."""

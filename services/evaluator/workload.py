@@ -32,5 +32,6 @@ def estimated_s(run: RunFolder) -> float:
     if size > _LOOKED_INTO_BYTES or not all(file.is_file() for file in read):
         return inf
     questions = sum(1 for _ in lines_of(run.samples_file, run.name_of(run.samples_file), run.max_bytes))
-    pairs = len(conditions) * (len(conditions) - 1) / 2
+    compared = len({condition.pool for condition in conditions})  # the seeds of a pool are compared as one
+    pairs = compared * (compared - 1) / 2
     return size / 2**20 * _MIB_S + pairs * _PAIR_S + len(conditions) * questions * _ANSWER_S

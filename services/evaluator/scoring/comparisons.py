@@ -1,6 +1,6 @@
 """Pairs of conditions on the same questions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 
 from askback.contracts.measures import Comparison
@@ -8,9 +8,12 @@ from services.evaluator.stats import paired
 from services.evaluator.stats.target import target_p
 
 
-def comparisons(right: Mapping[str, Sequence[float]], metric: str, seed: int) -> list[Comparison]:
-    """Every pair of conditions, in the order of `right` (0/1 per question), Holm-adjusted over all pairs."""
-    return compared(list(combinations(right, 2)), right, metric, seed)
+def comparisons(right: Mapping[str, Sequence[float]], metric: str, seed: int, pooled: Collection[str] = ()) -> list[Comparison]:
+    """Every pair of conditions, in the order of `right` (0/1 per question), Holm-adjusted over all pairs.
+
+    Those in `pooled` are left out: one seed of several says nothing that their pool does not say better, and each would widen the correction.
+    """
+    return compared(list(combinations([name for name in right if name not in pooled], 2)), right, metric, seed)
 
 
 def compared(pairs: Sequence[tuple[str, str]], right: Mapping[str, Sequence[float]], metric: str, seed: int) -> list[Comparison]:

@@ -42,7 +42,7 @@ def score_run(run: RunFolder, task: Task, seed: int) -> Scores:
         n=len(samples),
         majority=majority(samples),
         conditions=with_gains([condition_score(task, c, samples, answers[c.name], seed) for c in conditions], right, seed),
-        comparisons=comparisons(right, metric, seed),
+        comparisons=comparisons(right, metric, seed, {name for pool in pools for name in pool.conditions}),
         pooled=pools,
         pooled_comparisons=pooled_comparisons,
         overlaps=overlaps(task, samples, training_texts(run)),

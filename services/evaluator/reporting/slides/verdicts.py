@@ -39,8 +39,10 @@ def asking_slides(facts: RunFacts) -> list[Slide]:
 
 
 def comparison_slides(facts: RunFacts) -> list[Slide]:
-    """The largest differences to the untrained student, then the largest others."""
+    """The largest differences to the untrained student, then the largest others; no slide where seeds make pools of all the others."""
     scores = facts.scores
+    if not scores.comparisons:
+        return []
     ranked = sorted(shown_comparisons(scores), key=lambda c: (c.a != BASE, -abs(c.difference)))[:_SHOWN]
     shown = sum(c.p_adjusted < ALPHA for c in scores.comparisons)
     title = f"{said(shown)} of {len(scores.comparisons)} pairs of conditions {'differs' if shown < 2 else 'differ'}"
