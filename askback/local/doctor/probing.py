@@ -11,6 +11,7 @@ import httpx
 
 Result = TypeVar("Result")
 _CONNECT_S = 0.5
+_KILLED_S = 0.5
 
 
 class Ended(NamedTuple):
@@ -39,8 +40,10 @@ async def run(environment: Mapping[str, str], *command: str) -> Ended | None:
         out, error = await process.communicate()
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, TimeoutError):
                 process.kill()
+                # the loop must not close before it knows of the end; who waits for a driver cannot even be killed
+                await asyncio.wait_for(process.wait(), _KILLED_S)
     return Ended(process.returncode or 0, out.decode(errors="replace"), error.decode(errors="replace"))
 
 
