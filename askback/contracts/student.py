@@ -158,6 +158,8 @@ class AdaptersResponse(Record):
     base_model: str
     default: str
     adapters: list[Adapter]
+    max_rank: int = 0
+    """Largest rank of an adapter that the engine serves; 0 where the service does not say."""
 
 
 class DefaultAdapterRequest(Record):

@@ -13,6 +13,7 @@ from askback.loop import data_card, promote, seal, tracks, uncertainty
 from askback.loop.choose import HELD_OUT, Choosing, check_id, chosen, held_out_run
 from askback.loop.config import RunConfig
 from askback.loop.continuing import keep_config, reopen
+from askback.loop.engine_check import check_engine
 from askback.loop.evaluate import evaluate, load_adapters
 from askback.loop.harvest import counts_of, harvest, rows_of, versions_of
 from askback.loop.passages import attach_passages
@@ -52,7 +53,7 @@ class Run:
             if not self.store.manifest("promote"):
                 previous_student(self.config, self.store)
             keep_config(self.config, self.store)
-            await self._check_base_model()
+            await check_engine(self.config, self.services.student)
             reopen(self.config, self.store, self.reporter, self.retry_errors, self.redo)
             if self.config.data.held_out:
                 seal.check_reopening(self.store, [name for name in stages if not self.store.manifest(name)])
@@ -207,9 +208,3 @@ class Run:
             return (await self.services.student.adapters()).base_model
         except UpstreamUnavailable:
             return ""
-
-    async def _check_base_model(self) -> None:
-        if self.config.base_model:
-            served = (await self.services.student.adapters()).base_model
-            if served.rstrip("/").rsplit("/", 1)[-1] != self.config.base_model:
-                raise InvalidInput(f"base_model: the configuration wants {self.config.base_model!r} and the engine serves {served!r}")

@@ -22,6 +22,7 @@ from services.student.door.front import Front
 from services.student.door.pass_through import PassThrough
 from services.student.engine import Engine
 from services.student.engine_health import EngineHealth
+from services.student.engine_profiles import served_rank
 from services.student.gpu.gated_engine import GatedEngine
 from services.student.gpu.gpu_routes import gpu_router
 from services.student.gpu.sharing import gate_of, turn_of
@@ -59,7 +60,7 @@ def _adapters(env: Mapping[str, str], engine: Engine, served_base: str) -> Adapt
         state=Path(env.get("STUDENT_STATE", home / "student.json")),
         base_model=env.get("BASE_MODEL", "SmolLM2-135M-Instruct"),
         served_base=served_base,
-        max_rank=_whole(env, "MAX_LORA_RANK", 16, 1),
+        max_rank=_whole(env, "MAX_LORA_RANK", served_rank(env), 1),
     )
 
 

@@ -37,7 +37,7 @@ class Adapters:
 
     def listing(self) -> AdaptersResponse:
         adapters = [Adapter(name=name, path=path) for name, path in self._state.paths.items()]
-        return AdaptersResponse(base_model=self._base_model, default=self._state.default, adapters=adapters)
+        return AdaptersResponse(base_model=self._base_model, default=self._state.default, adapters=adapters, max_rank=self._max_rank)
 
     async def add(self, adapter: Adapter) -> None:
         """Serve a folder under a new name; the same name with the same weights changes nothing.

@@ -13,22 +13,16 @@ from pathlib import Path
 
 from askback.contracts.errors import InvalidInput
 from askback.contracts.gpu_lock import EngineNote, GpuLock
-from services.student.engine_profiles import Served, read_profiles, server_arguments
+from services.student.engine_profiles import Served, profiles_file, read_profiles, server_arguments
 
 _LOOK_EVERY_S = 0.5
-
-
-def _config(environment: Mapping[str, str]) -> Path:
-    """ENGINE_CONFIG, else the file of the current folder, else the one that lies beside this code."""
-    own = Path("configs") / "engine.toml"
-    return Path(environment.get("ENGINE_CONFIG") or (own if own.is_file() else Path(__file__).parents[2] / own))
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     env = environment
     parser = argparse.ArgumentParser(prog="engine_command", description="Start vLLM's server as a profile of configs/engine.toml says.")
     parser.add_argument("profile", nargs="?", default=env.get("ENGINE_PROFILE", ""), help="a name there; default ENGINE_PROFILE")
-    parser.add_argument("--config", type=Path, default=_config(env), help="default ENGINE_CONFIG")
+    parser.add_argument("--config", type=Path, default=profiles_file(env), help="default ENGINE_CONFIG")
     parser.add_argument("--model", default=env.get("BASE_MODEL", ""), help="folder or hub name; default BASE_MODEL")
     parser.add_argument("--served-model-name", default=env.get("SERVED_BASE_MODEL") or "student-base")
     parser.add_argument("--host", default=env.get("ASKBACK_HOST") or "127.0.0.1")

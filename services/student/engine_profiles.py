@@ -1,7 +1,7 @@
 """Named sets of flags for vLLM's server, read from configs/engine.toml."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from askback.contracts.errors import InvalidInput
 from askback.contracts.records import Record
 
+DEFAULT_RANK: Literal[16] = 16
 SERVER = "vllm.entrypoints.openai.api_server"  # the `vllm` command does not start in the CPU build
 
 
@@ -32,7 +33,7 @@ class Profile(Record):
     kv_cache_dtype: Literal["auto", "fp8", "fp8_e4m3", "fp8_e5m2"] = "auto"
     enforce_eager: bool = False
     """Without compilation and CUDA graphs: less memory and a faster start, fewer tokens per second."""
-    max_lora_rank: Literal[8, 16, 32, 64, 128, 256] = 16
+    max_lora_rank: Literal[8, 16, 32, 64, 128, 256] = DEFAULT_RANK
     max_loras: int = Field(ge=1)
     """Adapters in one batch; each has its slot in the card's memory."""
     max_cpu_loras: int = Field(ge=1)
@@ -84,6 +85,19 @@ class Served:
     name: str
     host: str
     port: int
+
+
+def profiles_file(environment: Mapping[str, str]) -> Path:
+    """ENGINE_CONFIG, else the file of the current folder, else the one that lies beside this code."""
+    own = Path("configs") / "engine.toml"
+    return Path(environment.get("ENGINE_CONFIG") or (own if own.is_file() else Path(__file__).parents[2] / own))
+
+
+def served_rank(environment: Mapping[str, str]) -> int:
+    """Largest rank that the engine's profile serves: that of ENGINE_PROFILE, where the service can read it, else the profiles' own default."""
+    file, name = profiles_file(environment), environment.get("ENGINE_PROFILE", "")
+    profile = read_profiles(file).get(name) if name and file.is_file() else None
+    return profile.max_lora_rank if profile else DEFAULT_RANK
 
 
 def read_profiles(path: Path) -> dict[str, Profile]:

@@ -197,6 +197,10 @@ async def test_a_run_is_never_continued_with_another_configuration(tmp_path: Pat
     ("change", "message"),
     [
         ({"base_model": "Other-7B"}, "base_model: the configuration wants 'Other-7B' and the engine serves 'Smol'"),
+        (
+            {"recipe": {"lora_rank": 64}},
+            "adapters: 'direct': lora_rank 64, and the engine serves ranks up to 16; take an ENGINE_PROFILE with a larger",
+        ),
         ({"harvest": {"teacher": "nobody"}}, "harvest.teacher: the teacher service has no backend 'nobody'"),
         ({"harvest": {"retrieve": 2}}, "harvest.retrieve needs passages"),
         ({"data": {"path": "nowhere"}}, "nowhere: no such folder"),

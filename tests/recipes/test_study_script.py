@@ -50,5 +50,7 @@ def test_a_folder_without_the_data_is_named(tmp_path: Path) -> None:
 def test_make_lists_it() -> None:
     listed = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert any(line.split()[:1] == ["results"] for line in listed.splitlines())
-    planned = subprocess.run(["make", "--no-print-directory", "-n", "-o", ".venv/installed", "results"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    planned = subprocess.run(
+        ["make", "--no-print-directory", "-n", "-o", ".venv/installed", "results"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert planned.strip() == str(SCRIPT.relative_to(ROOT))

@@ -11,7 +11,7 @@ import pytest
 from askback.contracts.errors import InvalidInput
 from askback.contracts.gpu_lock import EngineNote, GpuLock, Note
 from services.student.engine_command import command, wait_for_card
-from services.student.engine_profiles import Profile, read_profiles
+from services.student.engine_profiles import DEFAULT_RANK, Profile, read_profiles, served_rank
 
 CONFIG = Path(__file__).parents[3] / "configs" / "engine.toml"
 ENVIRONMENT = {"ENGINE_CONFIG": str(CONFIG), "BASE_MODEL": "/m", "ENGINE_PORT": "9000"}
@@ -45,6 +45,12 @@ def test_the_profile_beside_trainings_stays_awake_and_serves_their_ranks() -> No
     profile = read_profiles(CONFIG)["shared-80gb"]
     assert (profile.sleep_mode, profile.max_lora_rank, profile.gpu_memory_utilization) == (False, 64, 0.15)
     assert "--enable-sleep-mode" not in profile.flags()
+
+
+def test_the_student_serves_the_rank_of_the_engines_profile(tmp_path: Path) -> None:
+    assert served_rank(ENVIRONMENT | {"ENGINE_PROFILE": "shared-80gb"}) == 64
+    assert served_rank(ENVIRONMENT | {"ENGINE_PROFILE": "24gb"}) == served_rank(ENVIRONMENT) == DEFAULT_RANK
+    assert served_rank({"ENGINE_CONFIG": str(tmp_path / "away.toml"), "ENGINE_PROFILE": "shared-80gb"}) == DEFAULT_RANK
 
 
 def test_the_cpu_has_the_flags_of_the_embedded_stack_and_never_sleeps() -> None:
