@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from askback.contracts.records import ASKING, Condition
-from askback.contracts.student import CotForm, Resolver
+from askback.contracts.student import Asker, CotForm, Resolver
 from askback.contracts.trainer import Method, Recipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
@@ -102,6 +102,8 @@ class TracksConfig(Section):
     """Drop rows of the larger class after filtering, for tasks with a closed set of answers."""
     cot: CotForm = CotForm.RATIONALE_FIRST
     """Form of the track `cot`: thought then answer, answer then thought, or each as a task of its own under a prefix."""
+    asker: Asker = Asker.TEACHER
+    """Whose questions `dialogue` teaches: the teacher's, or the student's own with the answers nearest to them, which is what a round adds."""
     thought_sentences: int | None = Field(default=None, ge=0)
     """Sentences that are kept of a thought in `cot`, from its end; 0 leaves the verdict alone behind the same prompt."""
 

@@ -82,7 +82,7 @@ def make(
     selection = select(wanted, task, traces, config.seed, around)
     others = further(wanted, task, selection.kept, {row.sample.id: row.further for row in rows}, config.seed, around)
     told = _told(wanted, task, selection.kept, config.seed)
-    built = build(task, selection.kept, asked, wanted.cot, Thoughts(wanted.thought_sentences, others.replies, told))
+    built = build(task, selection.kept, asked, wanted.cot, Thoughts(wanted.thought_sentences, others.replies, told), wanted.asker)
     built["preference"], pair_steps = select_pairs(wanted, task, selection.kept, built["preference"], config.seed)
     steps = [*selection.steps, *pair_steps]
     shown = {} if variant else plain(task, selection.kept, wanted.thought_sentences)

@@ -134,7 +134,7 @@ def tells_answer(task: Task, trace: Trace, max_questions: int) -> bool:
 def too_long(task: Task, trace: Trace, config: TracksConfig, around: Surroundings) -> bool:
     """Whether one row of one track is over its limit; the tracks stay parallel, so that one row costs its question everywhere."""
     thoughts = Thoughts(config.thought_sentences)
-    built = build(task, [trace], around.max_questions, config.cot, thoughts) if around.limits else {}
+    built = build(task, [trace], around.max_questions, config.cot, thoughts, config.asker) if around.limits else {}
     return any(
         conversation_tokens(around.counter, messages) > around.limits[name]
         for name, rows in built.items()

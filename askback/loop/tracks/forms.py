@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 
 from askback.contracts.records import Example, Message, PreferencePair, Sample, TeacherReply, Trace
+from askback.contracts.student import Asker
+from askback.loop.tracks.own_questions import own_exchanges
 from askback.loop.tracks.sentences import last_sentences
 from askback.tasks import Task
 from askback.tasks.task import numbered
@@ -41,13 +43,16 @@ class Thoughts:
 WHOLE = Thoughts()
 
 
-def build(task: Task, traces: Sequence[Trace], max_questions: int, cot: str = COT, thoughts: Thoughts = WHOLE) -> dict[str, list[Row]]:
-    """The rows of every track, in the order of the traces; `cot` is the form of that track (`askback.tasks.task.COT_ROLES`)."""
+def build(
+    task: Task, traces: Sequence[Trace], max_questions: int, cot: str = COT, thoughts: Thoughts = WHOLE, asker: Asker = Asker.TEACHER
+) -> dict[str, list[Row]]:
+    """The rows of every track, in the order of the traces; `cot` is the form of that track (`askback.tasks.task.COT_ROLES`), and `asker`
+    whose questions `dialogue` teaches."""
     builders: dict[str, Callable[[Task, Trace], list[Row]]] = {
         "direct": _direct,
         "cot": partial(_cot, form=cot, thoughts=thoughts),
         "context": _context,
-        "dialogue": partial(_dialogue, max_questions=max_questions),
+        "dialogue": partial(_dialogue, max_questions=max_questions, asker=asker),
         "preference": _preference,
     }
     return {name: [row for trace in traces for row in builder(task, trace)] for name, builder in builders.items()}
@@ -127,12 +132,12 @@ def _context(task: Task, trace: Trace) -> list[Row]:
     return [_example(trace, _asked(task, trace, "context", read), _final(task, trace))] if thought.strip() else []
 
 
-def _dialogue(task: Task, trace: Trace, max_questions: int) -> list[Row]:
-    """One row per student turn: the questions worth asking (those that the teacher answered), then the answer.
+def _dialogue(task: Task, trace: Trace, max_questions: int, asker: Asker) -> list[Row]:
+    """One row per student turn: the questions worth asking (those that were answered), then the answer.
 
-    A reply without sub-questions teaches no asking and gives no rows.
+    A trace without such questions teaches no asking and gives no rows.
     """
-    exchanges = trace.reply.exchanges[:max_questions]
+    exchanges = trace.reply.exchanges[:max_questions] if asker is Asker.TEACHER else own_exchanges(task, trace, max_questions)
     if not exchanges:
         return []
     sample = trace.sample
