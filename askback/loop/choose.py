@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from askback.contracts.errors import InvalidInput
 from askback.contracts.evaluator import ReportRequest, ScoreRequest, Scores
 from askback.contracts.records import Sample
-from askback.contracts.student import BASE
+from askback.contracts.student import BASE, PREVIOUS
 from askback.loop.config import RunConfig, dump_toml
 from askback.loop.evaluate import evaluate
 from askback.loop.progress import Reporter
@@ -90,7 +90,7 @@ def chosen(config: RunConfig, store: RunStore) -> Promotion:
 def _on_dev(config: RunConfig, store: RunStore, choice: Promotion) -> list[str]:
     if not config.evaluate.conditions:
         return ["dev was not read"]
-    if choice.adapter == BASE:
+    if choice.adapter in (BASE, PREVIOUS):  # nobody was chosen, so there is no gain to tell
         return []
     scores = Scores.model_validate_json(store.path("scores.json").read_text(encoding="utf-8"))
     return [f"on dev, read once: {gain_of(choice.condition, config.promote.baseline, scores)}"]

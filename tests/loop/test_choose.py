@@ -16,7 +16,7 @@ from askback.contracts.errors import BudgetExceeded, InvalidInput, UpstreamRejec
 from askback.contracts.records import Passage, Prediction
 from askback.contracts.retriever import IndexRequest
 from askback.contracts.student import AnswerRequest, AnswerResponse
-from askback.loop.choose import held_out_run
+from askback.loop.choose import chosen, held_out_run
 from askback.loop.config import parse_config
 from askback.loop.progress import Reporter
 from askback.loop.promote import Promotion
@@ -257,3 +257,12 @@ async def test_held_out_rows_read_retrieved_passages_too(tmp_path: Path, service
     assert {split: len(rows(run, split)) for split in ("train", "dev", "held_out")} == {"train": 3, "dev": 4, "held_out": 3}
     assert all(sample.passages == [lake] for split in ("train", "dev", "held_out") for sample in rows(run, split))
     assert len(ids([*rows(run, "train"), *rows(run, "dev"), *rows(run, "held_out")])) == 10
+
+
+async def test_where_nobody_was_chosen_no_gain_on_dev_is_told(tmp_path: Path, services: Services) -> None:
+    run = choosing_run(tmp_path, services)
+    await run.until("score")
+    choice = run.store.path("choice.json")
+    for standing in ("base", "previous"):
+        choice.write_text(Promotion(adapter=standing, condition="base.direct", reason="none is better").model_dump_json())
+        assert chosen(run.config, run.store).reason == "chosen on 40 held-out training rows: none is better"
