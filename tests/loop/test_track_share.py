@@ -128,4 +128,4 @@ def test_a_share_that_cannot_be_taken_is_one_clear_error(change: dict[str, Any],
 
 
 def test_sampling_by_uncertainty_has_the_probes_already() -> None:
-    parse_config(RAW | {"data": RAW["data"] | {"probe": False, "sampling": "uncertainty"}}, "t")
+    assert parse_config(RAW | {"data": RAW["data"] | {"probe": False, "sampling": "uncertainty"}}, "t").data.sampling == "uncertainty"
