@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from hashlib import file_digest
 
 from askback.contracts.client import StudentClient
 from askback.contracts.errors import BudgetExceeded, ServiceError, UpstreamUnavailable
@@ -12,15 +11,15 @@ from askback.loop.concurrently import concurrently
 from askback.loop.config import EvaluateConfig, RunConfig
 from askback.loop.patience import patiently
 from askback.loop.progress import Reporter
-from askback.loop.store import RunStore
+from askback.loop.store import RunStore, file_sha256
 
 Predict = Callable[[Sample], Awaitable[Prediction]]
 
 
 def served_name(store: RunStore, adapter: str) -> str:
     """Name under which the engine serves the run's adapter: unique to its weights, because prefix caches key on the name."""
-    with store.path("adapters", adapter, "adapter_model.safetensors").open("rb") as weights:
-        return f"{store.run_id}-{adapter}-{file_digest(weights, 'sha256').hexdigest()[:6]}"
+    weights = store.path("adapters", adapter, "adapter_model.safetensors")
+    return f"{store.run_id}-{adapter}-{file_sha256(weights)[:6]}"
 
 
 async def load_adapters(store: RunStore, adapters: Sequence[str], student: StudentClient) -> dict[str, str]:

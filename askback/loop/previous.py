@@ -1,6 +1,5 @@
 """The student that an earlier run promoted: it drafts and asks in this run's harvest, and its conditions are named `previous`."""
 
-from hashlib import file_digest
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ from askback.contracts.student import BASE, PREVIOUS
 from askback.loop.config import RunConfig, load_config
 from askback.loop.evaluate import load_adapters
 from askback.loop.promote import Promotion
-from askback.loop.store import RunStore
+from askback.loop.store import RunStore, file_sha256
 
 FILE = "previous.json"
 _DECISIONS = ("choice.json", "promotion.json")
@@ -100,8 +99,7 @@ def _with_weights(run: RunStore, adapter: str) -> PreviousStudent:
         return PreviousStudent(run=run.run_id, adapter=BASE)
     weights = run.path("adapters", adapter, "adapter_model.safetensors")
     try:
-        with weights.open("rb") as file:
-            return PreviousStudent(run=run.run_id, adapter=adapter, sha256=file_digest(file, "sha256").hexdigest())
+        return PreviousStudent(run=run.run_id, adapter=adapter, sha256=file_sha256(weights))
     except OSError as error:
         raise InvalidInput(f"previous: run {run.run_id} promoted {adapter!r}, and {weights} cannot be read; bring it back") from error
 

@@ -3,13 +3,12 @@
 import json
 import re
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 from askback.contracts.errors import InvalidInput
 from askback.loop.huggingface_hub_push import Kind, connect
-from askback.loop.store import RunStore
+from askback.loop.store import RunStore, file_sha256
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -50,6 +49,6 @@ def _checked(store: RunStore) -> list[str]:
     card = json.loads(store.path("tracks", "data_card.json").read_text(encoding="utf-8"))
     for name, facts in card["files"].items():
         path = store.path("tracks", name)
-        if not path.is_file() or sha256(path.read_bytes()).hexdigest() != facts["sha256"]:
+        if not path.is_file() or file_sha256(path) != facts["sha256"]:
             raise InvalidInput(f"tracks/{name} is not the file of the data card; make the tracks again with `askback tracks`")
     return list(card["files"])

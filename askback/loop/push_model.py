@@ -6,7 +6,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from askback.loop.huggingface_hub_push import connect
 from askback.loop.model_card import CardFacts, markdown
 from askback.loop.previous import FILE as PREVIOUS_STUDENT
 from askback.loop.push import Hub, check_target
-from askback.loop.store import RunStore
+from askback.loop.store import RunStore, file_sha256
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WEIGHTS = "adapter_model.safetensors"
@@ -87,13 +86,8 @@ def _whole_files(folder: Path, adapter: str) -> list[str]:
 def _check(folder: Path, digests: Mapping[str, str], record: str) -> None:
     for name, wanted in digests.items():
         path = folder / name
-        if not path.is_file() or _digest(path) != wanted:
+        if not path.is_file() or file_sha256(path) != wanted:
             raise InvalidInput(f"adapters/{folder.name}/{name} is not the file of its {record}; make it again")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
 
 
 def _stage(source: Path, target: Path, folder: str, name: str) -> None:

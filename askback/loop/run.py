@@ -23,13 +23,11 @@ from askback.loop.recordings import prepare_teacher
 from askback.loop.sample import draw, draw_pool, held_out, least_certain
 from askback.loop.score import score
 from askback.loop.services import Services
-from askback.loop.stages import STAGES, stages_until
+from askback.loop.stages import stages_until
 from askback.loop.store import RunStore
 from askback.loop.tokenizers_counter import counter_for
 from askback.loop.train import falls, train
 from askback.tasks import task_named
-
-__all__ = ["STAGES", "Run"]
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ all that leads to the choice, and what was chosen by then is on record in `dev_r
 import json
 import time
 from collections.abc import Collection
-from hashlib import sha256
 
 from askback.contracts.errors import InvalidInput
 from askback.loop.choose import FILE
 from askback.loop.stages import ORDER
-from askback.loop.store import RunStore
+from askback.loop.store import RunStore, file_sha256
 
 RECORD = "dev_read.json"
 _BEFORE = ORDER[: ORDER.index("choose") + 1]
@@ -54,6 +53,6 @@ def check_choice(store: RunStore) -> None:
 
 def _digest(store: RunStore) -> str:
     try:
-        return sha256(store.path(FILE).read_bytes()).hexdigest()
+        return file_sha256(store.path(FILE))
     except FileNotFoundError as error:
         raise InvalidInput(f"run {store.run_id}: {FILE} is missing; put it back, or give a new --id, whose `askback choose` makes it") from error

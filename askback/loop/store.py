@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,12 @@ from pydantic import BaseModel, ValidationError
 from askback.contracts.errors import InvalidInput
 
 R = TypeVar("R", bound=BaseModel)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal; raises OSError when it cannot be read."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 class RunStore:
@@ -108,7 +114,7 @@ class RunStore:
 
     def complete(self, stage: str, started: float, files: Iterable[str], counts: dict[str, Any]) -> None:
         """Write the stage's manifest: from here on the stage is done and is never redone."""
-        digests = {name: sha256(self.path(name).read_bytes()).hexdigest() for name in files}
+        digests = {name: file_sha256(self.path(name)) for name in files}
         body = {"stage": stage, "seconds": round(time.time() - started, 1), "counts": counts, "sha256": digests}
         self.write_json(f"manifests/{stage}.json", body)
 

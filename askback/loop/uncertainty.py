@@ -27,10 +27,10 @@ _YES_NO = ("yes", "no")
 
 
 async def ask_all(
-    config: RunConfig, task: Task, pool: Sequence[Sample], student: StudentClient, store: RunStore, reporter: Reporter, adapter: str = ""
+    config: RunConfig, task: Task, pool: Sequence[Sample], student: StudentClient, store: RunStore, reporter: Reporter, adapter: str
 ) -> list[Probe]:
     """What the student says to each of `pool`, in its order. Each probe is fsynced to `FILE`, and an answered one is not asked again.
-    `adapter` is the student's that is asked, empty for the promoted one.
+    `adapter` is the student's that is asked.
 
     Raises UpstreamUnavailable when the student stays away, and InvalidInput when it answered no question at all.
     """

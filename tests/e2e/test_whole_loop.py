@@ -13,7 +13,7 @@ import pytest
 from conftest import FIRST_PORT, Workspace
 
 from askback.contracts.evaluator import Scores
-from askback.loop.run import STAGES
+from askback.loop.stages import STAGES
 from askback.loop.train import first_and_last
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]

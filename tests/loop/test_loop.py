@@ -15,8 +15,9 @@ from askback.contracts.retriever import IndexRequest
 from askback.contracts.teacher import ChatReply, ChatRequest
 from askback.loop.config import RunConfig, parse_config
 from askback.loop.progress import Reporter
-from askback.loop.run import STAGES, Run
+from askback.loop.run import Run
 from askback.loop.services import Services
+from askback.loop.stages import STAGES
 from askback.loop.store import RunStore
 from askback.tasks import prompts, task_named
 

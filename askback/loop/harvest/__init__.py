@@ -17,9 +17,9 @@ __all__ = ["Keep", "Row", "counts_of", "harvest", "rows_of", "traces_of", "versi
 
 
 async def harvest(
-    config: HarvestConfig, task: Task, rows: Sequence[Row], services: Services, keep: Keep, bar: Bar, run_id: str, adapter: str = ""
+    config: HarvestConfig, task: Task, rows: Sequence[Row], services: Services, keep: Keep, bar: Bar, run_id: str, adapter: str
 ) -> None:
-    """Bring every row to its end; a row that fails keeps its error. `adapter` is the student's that drafts, empty for the promoted one.
+    """Bring every row to its end; a row that fails keeps its error. `adapter` is the student's that drafts.
 
     Raises UpstreamUnavailable when a service stays away and BudgetExceeded when the teacher's budget ends; a later call goes on.
     """

@@ -23,7 +23,7 @@ Keep = Callable[[HarvestRecord], Future[None]]
 class Steps:
     """The steps of a row; what a step makes is kept before the next one starts."""
 
-    def __init__(self, config: HarvestConfig, task: Task, services: Services, keep: Keep, run_id: str, adapter: str = "") -> None:
+    def __init__(self, config: HarvestConfig, task: Task, services: Services, keep: Keep, run_id: str, adapter: str) -> None:
         self._config, self._task, self._services, self._keep, self._run_id = config, task, services, keep, run_id
         self._adapter = adapter
 
